@@ -1,0 +1,12 @@
+// One function per operation adds its names to the module; module.cpp calls them in the order of the data flow.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace evtok::bindings {
+
+void bind_runtime(pybind11::module_& m);
+void bind_offsets(pybind11::module_& m);
+void bind_bins(pybind11::module_& m);
+
+}  // namespace evtok::bindings

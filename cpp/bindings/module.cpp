@@ -1,0 +1,12 @@
+// evtok._core: the compiled kernels. Safe to call from many threads at once, with or without the GIL.
+#include <pybind11/pybind11.h>
+
+#include "bind.hpp"
+
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
+  using namespace evtok::bindings;
+  m.doc() = "Compiled kernels of evtok. Arguments are checked by the Python layer; call that.";
+  bind_runtime(m);
+  bind_offsets(m);
+  bind_bins(m);
+}

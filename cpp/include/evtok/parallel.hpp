@@ -1,0 +1,48 @@
+// Runs a loop over rows on a small pool of threads.
+//
+// The pool is ours because OpenMP regions hang a forked child and a second OpenMP runtime beside torch's changes its
+// thread count. Threads sleep when idle, block every signal, and are made anew in a forked child. A call made from
+// inside a loop body runs serially, so nested calls never multiply threads. Rows are handed out in chunks to whichever
+// thread is free: a body must write only what belongs to its rows, and then the result cannot depend on the threads.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+
+namespace evtok {
+
+/// Thrown by parallel_for when the interrupt check asked to stop; the results are incomplete.
+struct Cancelled : std::exception {
+  const char* what() const noexcept override { return "interrupted"; }
+};
+
+/// Asked about every 50 ms on the calling thread while a loop runs; true means stop (Ctrl-C was pressed).
+using InterruptCheck = bool (*)();
+void set_interrupt_check(InterruptCheck check);
+
+/// CPUs that this process may use: the affinity mask, limited by the cgroup's quota, at least 1.
+int available_cpus();
+
+/// Threads of a call that names none: EVTOK_NUM_THREADS, else available_cpus(). Throws std::runtime_error
+/// when EVTOK_NUM_THREADS is not a positive number.
+int default_threads();
+
+/// Calls body(begin, end) over disjoint chunks of [0, n) of at most `grain` rows.
+/// `threads` 0 means default_threads(). The first exception of a body is rethrown here, once every thread has stopped.
+void parallel_for(int64_t n, int64_t grain, int threads, const std::function<void(int64_t, int64_t)>& body);
+
+/// Keeps the contract's floating-point environment (round to nearest, subnormals computed) while it lives,
+/// whatever the caller had set, and puts the caller's back.
+class FloatEnvironment {
+public:
+  FloatEnvironment();
+  ~FloatEnvironment();
+  FloatEnvironment(const FloatEnvironment&) = delete;
+  FloatEnvironment& operator=(const FloatEnvironment&) = delete;
+
+private:
+  unsigned saved_;
+};
+
+}  // namespace evtok

@@ -1,0 +1,81 @@
+// Bin search: the scalar kernel, the choice of kernel, and the layout of the edges.
+#include "evtok/bin_search.hpp"
+
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+namespace evtok {
+namespace {
+
+template <class T>
+void accumulate_bins_scalar(const T* x, int64_t n, const BinTable<T>& table, bool fresh, int32_t* accumulator) {
+  for (int64_t i = 0; i < n; ++i) {
+    const int32_t contribution = bin_contribution(x[i], table);
+    accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
+  }
+}
+
+// More edges in a bucket than this, and the logarithmic search is faster than passing them all.
+constexpr int64_t kMaxFine = 63;
+
+}  // namespace
+
+template <class T> AccumulateBins<T> accumulate_bins_for(Isa isa) {
+#ifdef EVTOK_X86
+  if constexpr (std::is_same_v<T, float>) {
+    if (isa >= Isa::avx512) return accumulate_bins_f32_avx512;
+    if (isa >= Isa::avx2) return accumulate_bins_f32_avx2;
+  } else {
+    if (isa >= Isa::avx512) return accumulate_bins_f64_avx512;
+    if (isa >= Isa::avx2) return accumulate_bins_f64_avx2;
+  }
+#else
+  (void)isa;
+#endif
+  return accumulate_bins_scalar<T>;
+}
+
+template <class T> int32_t bin_lanes(Isa isa) {
+  if (isa == Isa::scalar) return 0;
+  const int32_t bytes = isa >= Isa::avx512 ? 64 : 32;
+  return bytes / static_cast<int32_t>(sizeof(T));
+}
+
+template <class T>
+BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
+    : edges_(edges, edges + n_edges), kernel_(accumulate_bins_for<T>(isa)) {
+  table_ = BinTable<T>{};
+  table_.n_edges = static_cast<int32_t>(n_edges);
+  table_.right = right;
+  table_.lowest = std::numeric_limits<T>::lowest();
+  table_.highest = std::numeric_limits<T>::max();
+  table_.last = table_.n_edges;
+  table_.stride = 1;
+
+  const int64_t lanes = bin_lanes<T>(isa);
+  const int64_t n_fine = lanes > 0 ? (n_edges + 1 + lanes - 1) / lanes - 1 : 0;
+  if (lanes > 0 && n_fine <= kMaxFine) {
+    // Bucket b holds n_fine edges, followed by the coarse edge that ends it.
+    const int64_t width = n_fine + 1;
+    const T pad = std::numeric_limits<T>::infinity();
+    const auto edge = [&](int64_t k) { return k < n_edges ? edges_[static_cast<size_t>(k)] : pad; };
+    for (int64_t b = 0; b + 1 < lanes; ++b) coarse_.push_back(edge(b * width + n_fine));
+    for (int64_t f = 0; f < n_fine; ++f)
+      for (int64_t b = 0; b < lanes; ++b) fine_.push_back(edge(b * width + f));
+    table_.lanes = static_cast<int32_t>(lanes);
+    table_.n_fine = static_cast<int32_t>(n_fine);
+  }
+  table_.edges = edges_.data();
+  table_.coarse = coarse_.data();
+  table_.fine = fine_.data();
+}
+
+template AccumulateBins<float> accumulate_bins_for<float>(Isa);
+template AccumulateBins<double> accumulate_bins_for<double>(Isa);
+template int32_t bin_lanes<float>(Isa);
+template int32_t bin_lanes<double>(Isa);
+template class BinSearch<float>;
+template class BinSearch<double>;
+
+}  // namespace evtok

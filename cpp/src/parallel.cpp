@@ -1,0 +1,264 @@
+#include "evtok/parallel.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <list>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#ifdef EVTOK_X86
+#include <xmmintrin.h>
+#endif
+
+namespace evtok {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kCheckEvery = std::chrono::milliseconds(50);
+
+std::atomic<InterruptCheck> interrupt_check{nullptr};
+thread_local bool inside_loop = false;
+
+bool interrupted() {
+  const InterruptCheck check = interrupt_check.load(std::memory_order_relaxed);
+  return check != nullptr && check();
+}
+
+// One parallel_for call. Lives on the caller's stack; the caller leaves only when `active` is zero.
+struct Loop {
+  const int64_t n, grain;
+  const std::function<void(int64_t, int64_t)>& body;
+  std::atomic<int64_t> next{0};
+  std::atomic<bool> stop{false};
+  int helpers_wanted;  // guarded by Pool::mutex, as are the three below
+  int active = 0;
+  std::exception_ptr error;
+  std::condition_variable done;
+
+  Loop(int64_t n_, int64_t grain_, const std::function<void(int64_t, int64_t)>& body_, int helpers)
+      : n(n_), grain(grain_), body(body_), helpers_wanted(helpers) {}
+
+  // Runs one chunk; false when none is left.
+  bool run_chunk() {
+    if (stop.load(std::memory_order_relaxed)) return false;
+    const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
+    if (begin >= n) return false;
+    body(begin, std::min(n, begin + grain));
+    return true;
+  }
+};
+
+class Pool {
+public:
+  void run(Loop& loop);
+
+private:
+  void start_workers(int count);
+  void work();
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::list<Loop*> loops_;
+  int workers_ = 0;
+};
+
+// Never destroyed: threads may still sleep in it when the process ends. A forked child gets a new one, because the
+// old one's threads do not exist there and its mutex may have been held.
+Pool* pool = nullptr;
+
+void new_pool() { pool = new Pool; }
+
+Pool& the_pool() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    new_pool();
+    pthread_atfork(nullptr, nullptr, [] {
+      inside_loop = false;
+      new_pool();
+    });
+  });
+  return *pool;
+}
+
+void Pool::start_workers(int count) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // threads inherit the mask: signals stay with Python's main thread
+  try {
+    for (; workers_ < count; ++workers_) std::thread([this] { work(); }).detach();
+  } catch (const std::system_error&) {
+    // No more threads to be had: the caller still does every chunk itself.
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void Pool::work() {
+  inside_loop = true;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    const auto found =
+        std::find_if(loops_.begin(), loops_.end(), [](const Loop* l) { return l->helpers_wanted > 0; });
+    if (found == loops_.end()) {
+      wake_.wait(lock);
+      continue;
+    }
+    Loop& loop = **found;
+    --loop.helpers_wanted;
+    ++loop.active;
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      const FloatEnvironment environment;
+      while (loop.run_chunk()) {
+      }
+    } catch (...) {
+      error = std::current_exception();
+      loop.stop.store(true, std::memory_order_relaxed);
+    }
+    lock.lock();
+    if (error && !loop.error) loop.error = error;
+    if (--loop.active == 0) loop.done.notify_all();
+  }
+}
+
+void Pool::run(Loop& loop) {
+  std::list<Loop*>::iterator place;
+  {
+    const std::lock_guard lock(mutex_);
+    start_workers(loop.helpers_wanted);
+    place = loops_.insert(loops_.end(), &loop);
+  }
+  wake_.notify_all();
+
+  std::exception_ptr error;
+  bool cancelled = false;
+  try {
+    auto last_check = Clock::now();
+    while (loop.run_chunk()) {
+      if (const auto now = Clock::now(); now - last_check >= kCheckEvery) {
+        last_check = now;
+        if (interrupted()) {
+          cancelled = true;
+          break;
+        }
+      }
+    }
+  } catch (...) {
+    error = std::current_exception();
+  }
+  if (error || cancelled) loop.stop.store(true, std::memory_order_relaxed);
+
+  std::unique_lock lock(mutex_);
+  loop.helpers_wanted = 0;
+  loops_.erase(place);
+  while (loop.active > 0) {
+    if (loop.done.wait_for(lock, kCheckEvery) == std::cv_status::timeout && !cancelled) {
+      lock.unlock();
+      if (interrupted()) {
+        cancelled = true;
+        loop.stop.store(true, std::memory_order_relaxed);
+      }
+      lock.lock();
+    }
+  }
+  if (!error) error = loop.error;
+  lock.unlock();
+  if (error) std::rethrow_exception(error);
+  if (cancelled) throw Cancelled{};
+}
+
+void run_serially(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+  const bool may_check = !inside_loop;  // a nested call leaves the check to the outer loop's caller
+  auto last_check = Clock::now();
+  for (int64_t begin = 0; begin < n; begin += grain) {
+    body(begin, std::min(n, begin + grain));
+    if (!may_check) continue;
+    if (const auto now = Clock::now(); now - last_check >= kCheckEvery) {
+      last_check = now;
+      if (interrupted()) throw Cancelled{};
+    }
+  }
+}
+
+int affinity_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+// CPUs that the cgroup's quota pays for (cgroup v2 cpu.max, else v1), rounded up; 0 when there is no quota.
+int cgroup_cpus() {
+  double quota = 0, period = 0;
+  std::string first;
+  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> first >> period) {
+    if (first == "max") return 0;
+    quota = std::strtod(first.c_str(), nullptr);
+  } else {
+    std::ifstream q("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), p("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+    if (!(q >> quota) || !(p >> period)) return 0;
+  }
+  if (quota <= 0 || period <= 0) return 0;
+  return std::max(1, static_cast<int>((quota + period - 1) / period));
+}
+
+}  // namespace
+
+void set_interrupt_check(InterruptCheck check) { interrupt_check.store(check, std::memory_order_relaxed); }
+
+int available_cpus() {
+  static const int by_quota = cgroup_cpus();
+  const int by_affinity = affinity_cpus();
+  return by_quota > 0 ? std::min(by_affinity, by_quota) : by_affinity;
+}
+
+int default_threads() {
+  const char* text = std::getenv("EVTOK_NUM_THREADS");
+  if (text == nullptr || *text == '\0') return available_cpus();
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  if (*end != '\0' || value < 1 || value > 4096)
+    throw std::runtime_error(std::string("EVTOK_NUM_THREADS=") + text +
+                             ": expected a whole number from 1 to 4096");
+  return static_cast<int>(value);
+}
+
+void parallel_for(int64_t n, int64_t grain, int threads, const std::function<void(int64_t, int64_t)>& body) {
+  if (n <= 0) return;
+  grain = std::max<int64_t>(1, grain);
+  const int64_t chunks = (n + grain - 1) / grain;
+  const int64_t wanted = std::min<int64_t>(threads > 0 ? threads : default_threads(), chunks);
+  const FloatEnvironment environment;
+  if (wanted <= 1 || inside_loop) {
+    run_serially(n, grain, body);
+    return;
+  }
+  Loop loop(n, grain, body, static_cast<int>(wanted) - 1);
+  struct Inside {
+    Inside() { inside_loop = true; }
+    ~Inside() { inside_loop = false; }
+  } inside;
+  the_pool().run(loop);
+}
+
+#ifdef EVTOK_X86
+FloatEnvironment::FloatEnvironment() : saved_(_mm_getcsr()) {
+  _mm_setcsr((saved_ & 0x3Fu) | 0x1F80u);  // every exception masked, round to nearest, no flush to zero
+}
+FloatEnvironment::~FloatEnvironment() { _mm_setcsr(saved_); }
+#else
+FloatEnvironment::FloatEnvironment() : saved_(0) {}
+FloatEnvironment::~FloatEnvironment() = default;
+#endif
+
+}  // namespace evtok
