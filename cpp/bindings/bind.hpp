@@ -8,5 +8,6 @@ namespace evtok::bindings {
 void bind_runtime(pybind11::module_& m);
 void bind_offsets(pybind11::module_& m);
 void bind_bins(pybind11::module_& m);
+void bind_tokenize(pybind11::module_& m);
 
 }  // namespace evtok::bindings

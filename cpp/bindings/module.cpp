@@ -9,4 +9,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_runtime(m);
   bind_offsets(m);
   bind_bins(m);
+  bind_tokenize(m);
 }

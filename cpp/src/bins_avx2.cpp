@@ -10,7 +10,7 @@ constexpr int kOrdered = _CMP_LE_OQ;
 
 // Adds `code` (before clamping) of 8 values to the accumulator, with flags; `valid` has all bits set where x is valid.
 inline __attribute__((always_inline)) void store_contribution(__m256i code, __m256i valid, __m256i first,
-                                                              __m256i last, __m256i stride, bool flag_outside,
+                                                              __m256i last, __m256i origin, __m256i stride, bool flag_outside,
                                                               bool fresh, int32_t* accumulator) {
   const __m256i flags = _mm256_set1_epi32(static_cast<int>(0xC0000000u));
   __m256i flag = _mm256_andnot_si256(valid, _mm256_set1_epi32(kInvalid));
@@ -19,7 +19,7 @@ inline __attribute__((always_inline)) void store_contribution(__m256i code, __m2
     const __m256i inside = _mm256_cmpeq_epi32(clamped, code);
     flag = _mm256_or_si256(flag, _mm256_andnot_si256(inside, _mm256_set1_epi32(kUnknown)));
   }
-  __m256i sum = _mm256_mullo_epi32(_mm256_sub_epi32(clamped, first), stride);
+  __m256i sum = _mm256_mullo_epi32(_mm256_sub_epi32(clamped, origin), stride);
   __m256i* place = reinterpret_cast<__m256i*>(accumulator);
   if (!fresh) {
     const __m256i before = _mm256_loadu_si256(place);
@@ -34,7 +34,7 @@ template <int kPassed>
 inline __attribute__((always_inline)) void search_f32(const float* x, int64_t n, const BinTable<float>& t,
                                                       bool fresh, int32_t* accumulator) {
   constexpr int kVectors = 4;  // rows in flight, to hide the latency of the permutations
-  const __m256i first = _mm256_set1_epi32(t.first), last = _mm256_set1_epi32(t.last);
+  const __m256i first = _mm256_set1_epi32(t.first), last = _mm256_set1_epi32(t.last), origin = _mm256_set1_epi32(t.origin);
   const __m256i stride = _mm256_set1_epi32(t.stride), n_edges = _mm256_set1_epi32(t.n_edges);
   const __m256i width = _mm256_set1_epi32(t.n_fine + 1);
   const __m256 lowest = _mm256_set1_ps(t.lowest), highest = _mm256_set1_ps(t.highest);
@@ -66,7 +66,7 @@ inline __attribute__((always_inline)) void search_f32(const float* x, int64_t n,
       if (check)
         valid = _mm256_castps_si256(_mm256_and_ps(_mm256_cmp_ps(lowest, value[v], kOrdered),
                                                   _mm256_cmp_ps(value[v], highest, kOrdered)));
-      store_contribution(_mm256_min_epi32(code[v], n_edges), valid, first, last, stride, flag_outside, fresh,
+      store_contribution(_mm256_min_epi32(code[v], n_edges), valid, first, last, origin, stride, flag_outside, fresh,
                          accumulator + i + 8 * v);
     }
   }
@@ -89,7 +89,7 @@ inline __attribute__((always_inline)) __m256i narrow(__m256d low, __m256d high) 
 template <int kPassed>
 inline __attribute__((always_inline)) void search_f64(const double* x, int64_t n, const BinTable<double>& t,
                                                       bool fresh, int32_t* accumulator) {
-  const __m256i first = _mm256_set1_epi32(t.first), last = _mm256_set1_epi32(t.last);
+  const __m256i first = _mm256_set1_epi32(t.first), last = _mm256_set1_epi32(t.last), origin = _mm256_set1_epi32(t.origin);
   const __m256i stride = _mm256_set1_epi32(t.stride);
   const __m256d lowest = _mm256_set1_pd(t.lowest), highest = _mm256_set1_pd(t.highest);
   const bool check = t.check, flag_outside = t.outside_unknown;
@@ -116,7 +116,7 @@ inline __attribute__((always_inline)) void search_f64(const double* x, int64_t n
                                 _mm256_cmp_pd(value[v + h], highest, kOrdered));
         valid = narrow(ok[0], ok[1]);
       }
-      store_contribution(code, valid, first, last, stride, flag_outside, fresh, accumulator + i + 4 * v);
+      store_contribution(code, valid, first, last, origin, stride, flag_outside, fresh, accumulator + i + 4 * v);
     }
   }
   for (; i < n; ++i) {

@@ -53,7 +53,7 @@ struct F64 {
 
 // Adds the codes of 16 values to the accumulator, with flags.
 EVTOK_INSIDE void store_contribution(__m512i code, __mmask16 valid, const __m512i first, const __m512i last,
-                                     const __m512i stride, bool flag_outside, bool fresh,
+                                     const __m512i origin,                                     const __m512i stride, bool flag_outside, bool fresh,
                                      int32_t* accumulator) {
   const __m512i flags = _mm512_set1_epi32(static_cast<int>(0xC0000000u));
   const __m512i clamped = _mm512_min_epi32(_mm512_max_epi32(code, first), last);
@@ -62,7 +62,7 @@ EVTOK_INSIDE void store_contribution(__m512i code, __mmask16 valid, const __m512
     const __mmask16 outside = _mm512_cmpneq_epi32_mask(clamped, code);
     flag = _mm512_mask_or_epi32(flag, outside, flag, _mm512_set1_epi32(kUnknown));
   }
-  __m512i sum = _mm512_mullo_epi32(_mm512_sub_epi32(clamped, first), stride);
+  __m512i sum = _mm512_mullo_epi32(_mm512_sub_epi32(clamped, origin), stride);
   if (!fresh) {
     const __m512i before = _mm512_loadu_si512(accumulator);
     flag = _mm512_or_si512(flag, _mm512_and_si512(before, flags));
@@ -100,7 +100,7 @@ EVTOK_INSIDE void search(const typename S::Value* x, int64_t n, const BinTable<t
     }
     step_table[s] = S::load(shifted);
   }
-  const __m512i first = _mm512_set1_epi32(t.first), last = _mm512_set1_epi32(t.last);
+  const __m512i first = _mm512_set1_epi32(t.first), last = _mm512_set1_epi32(t.last), origin = _mm512_set1_epi32(t.origin);
   const __m512i stride = _mm512_set1_epi32(t.stride), n_edges = _mm512_set1_epi32(t.n_edges);
   const typename S::Vector lowest = S::all(t.lowest), highest = S::all(t.highest);
   const bool check = t.check, flag_outside = t.outside_unknown;
@@ -134,8 +134,7 @@ EVTOK_INSIDE void search(const typename S::Value* x, int64_t n, const BinTable<t
                    S::template compare<_CMP_LE_OQ>(value[v], highest);
     }
     for (int v = 0; v < kVectors; v += kJoined)
-      store_contribution(_mm512_min_epi32(join(code + v, S{}), n_edges), join(valid + v, S{}), first, last,
-                         stride, flag_outside, fresh, accumulator + i + kLanes * v);
+      store_contribution(_mm512_min_epi32(join(code + v, S{}), n_edges), join(valid + v, S{}), first, last, origin, stride, flag_outside, fresh, accumulator + i + kLanes * v);
   }
   for (; i < n; ++i) {
     const int32_t contribution = bin_contribution(x[i], t);

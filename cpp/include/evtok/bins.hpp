@@ -32,7 +32,7 @@ template <class T> EVTOK_FORMULA int32_t bin_of(T x, const T* edges, int32_t n_e
 inline constexpr int32_t kInvalid = INT32_MIN;   // bit 31: the value is NaN, infinite or outside the domain
 inline constexpr int32_t kUnknown = 1 << 30;     // bit 30: the code is one that the vocabulary does not hold
 
-/// What one feature contributes: accumulator += (clamp(code, first, last) - first) * stride, with flags.
+/// What one feature contributes: accumulator += (clamp(code, first, last) - origin) * stride, with flags.
 /// A plain struct, so that files compiled for one instruction set can use it. Built by BinSearch (bin_search.hpp).
 template <class T> struct BinTable {
   const T* edges;        // (n_edges,) increasing, borrowed
@@ -42,6 +42,7 @@ template <class T> struct BinTable {
   T lowest, highest;     // closed range of valid values
   int32_t first, last;   // codes outside [first, last] are clamped, or flagged
   bool outside_unknown;  // flag kUnknown where the code is outside [first, last]
+  int32_t origin;        // the code whose contribution is 0, at most `first`
   int32_t stride;
   // Layout of the two-level vector search; `lanes` 0 means none (use the binary search).
   // coarse[b] separates bucket b from b + 1; bucket b holds the edges fine[f * lanes + b], f = 0..n_fine-1.
@@ -81,7 +82,7 @@ template <class T> EVTOK_FORMULA int32_t bin_contribution(T x, const BinTable<T>
   if (t.outside_unknown && (code < t.first || code > t.last)) flags |= kUnknown;
   code = code < t.first ? t.first : code;
   code = code > t.last ? t.last : code;
-  return (code - t.first) * t.stride | flags;
+  return ((code - t.origin) * t.stride) | flags;
 }
 
 /// Adds a contribution and keeps the flags of both.

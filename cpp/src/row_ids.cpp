@@ -1,0 +1,169 @@
+#include "evtok/row_ids.hpp"
+
+#include <algorithm>
+
+#include "evtok/angles.hpp"
+
+#ifdef EVTOK_X86
+#include <emmintrin.h>
+#endif
+
+namespace evtok {
+namespace {
+
+constexpr int32_t kFlags = kInvalid | kUnknown;
+
+// Copies a finished block to the output, past the caches when asked: an output that is larger than the caches would
+// first be read into them for nothing.
+template <class Out> void copy_out(const int32_t* ids, int64_t n, Out* out, [[maybe_unused]] bool stream) {
+#ifdef EVTOK_X86
+  if constexpr (sizeof(Out) == 4) {
+    if (stream && reinterpret_cast<uintptr_t>(out) % 16 == 0) {
+      int64_t i = 0;
+      for (; i + 4 <= n; i += 4)
+        _mm_stream_si128(reinterpret_cast<__m128i*>(out + i),
+                         _mm_loadu_si128(reinterpret_cast<const __m128i*>(ids + i)));
+      for (; i < n; ++i) out[i] = ids[i];
+      return;
+    }
+  }
+#endif
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<Out>(ids[i]);
+}
+
+}  // namespace
+
+void RowStatistics::add(const RowStatistics& other) {
+  invalid += other.invalid;
+  unknown += other.unknown;
+  first_invalid = std::min(first_invalid, other.first_invalid);
+  first_unknown = std::min(first_unknown, other.first_unknown);
+}
+
+int64_t RowIds::event_of(int64_t row) const {
+  // The last event that begins at or before `row`: empty events before it are skipped.
+  return std::upper_bound(offsets, offsets + n_events + 1, row) - offsets - 1;
+}
+
+void RowIds::contributions(const Feature& f, int64_t begin, int64_t n, bool fresh, int32_t* accumulator) const {
+  if (f.types != nullptr) {
+    const uint8_t* codes = f.types + begin;
+    if (fresh)
+      for (int64_t i = 0; i < n; ++i) accumulator[i] = f.type_contribution[codes[i]];
+    else
+      for (int64_t i = 0; i < n; ++i)
+        accumulator[i] = add_contribution(accumulator[i], f.type_contribution[codes[i]]);
+    return;
+  }
+  if (f.zero_is_digit_zero) {
+    int32_t own[kBlock];
+    if (f.search32)
+      f.search32->accumulate(f.float32 + begin, n, true, own);
+    else
+      f.search64->accumulate(f.float64 + begin, n, true, own);
+    for (int64_t i = 0; i < n; ++i) {
+      const bool zero = f.float32 != nullptr ? f.float32[begin + i] == 0 : f.float64[begin + i] == 0;
+      own[i] = zero ? 0 : own[i];
+      accumulator[i] = fresh ? own[i] : add_contribution(accumulator[i], own[i]);
+    }
+    return;
+  }
+  if (!f.relative) {
+    if (f.search32)
+      f.search32->accumulate(f.float32 + begin, n, fresh, accumulator);
+    else
+      f.search64->accumulate(f.float64 + begin, n, fresh, accumulator);
+    return;
+  }
+  double values[kBlock];
+  for (int64_t i = 0; i < n; ++i)
+    values[i] = f.float32 != nullptr ? static_cast<double>(f.float32[begin + i]) : f.float64[begin + i];
+  if (f.reference != nullptr) {
+    int64_t event = event_of(begin);
+    for (int64_t i = 0; i < n; ++i) {
+      while (offsets[event + 1] <= begin + i) ++event;
+      values[i] -= f.reference[event];
+    }
+  }
+  if (f.wrap)
+    for (int64_t i = 0; i < n; ++i) values[i] = wrap_angle(values[i]);
+  f.search64->accumulate(values, n, fresh, accumulator);
+}
+
+int32_t RowIds::finish(int32_t accumulator, int32_t feature_base, int64_t row, RowStatistics& statistics,
+                       bool& row_invalid) const {
+  if (accumulator < 0) {
+    row_invalid = true;
+    return kInvalidId;
+  }
+  int32_t rank = accumulator;
+  bool is_unknown = (accumulator & kUnknown) != 0;
+  if (!is_unknown && ranks != nullptr) {
+    rank = ranks[accumulator];  // keys are below n_keys: the digits are clamped
+    is_unknown = rank < 0;
+  } else if (!is_unknown && seen != nullptr) {
+    const int32_t* place = std::lower_bound(seen, seen + n_seen, accumulator);
+    is_unknown = place == seen + n_seen || *place != accumulator;
+    rank = static_cast<int32_t>(place - seen);
+  }
+  if (!is_unknown) return feature_base + rank;
+  if (unknown == kInvalidId) {
+    row_invalid = true;
+    return kInvalidId;
+  }
+  ++statistics.unknown;
+  statistics.first_unknown = std::min(statistics.first_unknown, row);
+  return unknown;
+}
+
+template <class Out> RowStatistics RowIds::run(int64_t begin, int64_t end, Out* out, bool stream) const {
+  RowStatistics statistics;
+  const int64_t columns = width();
+  const bool by_rank = ranks != nullptr || seen != nullptr;
+  int32_t accumulator[kBlock], ids[kBlock];
+  for (int64_t row = begin; row < end; row += kBlock) {
+    const int64_t n = std::min(kBlock, end - row);
+    Out* place = out + (row - begin) * columns;
+
+    if (!factorised) {
+      for (size_t k = 0; k < features.size(); ++k) contributions(features[k], row, n, k == 0, accumulator);
+      int32_t flags = by_rank ? kFlags : 0;
+      for (int64_t i = 0; i < n; ++i) flags |= accumulator[i];
+      if ((flags & kFlags) == 0) {
+        for (int64_t i = 0; i < n; ++i) ids[i] = accumulator[i] + base;
+      } else {
+        for (int64_t i = 0; i < n; ++i) {
+          bool row_invalid = false;
+          ids[i] = finish(accumulator[i], base, row + i, statistics, row_invalid);
+          statistics.invalid += row_invalid;
+          if (row_invalid) statistics.first_invalid = std::min(statistics.first_invalid, row + i);
+        }
+      }
+      copy_out(ids, n, place, stream);
+      continue;
+    }
+
+    bool invalid[kBlock] = {};
+    for (size_t k = 0; k < features.size(); ++k) {
+      contributions(features[k], row, n, true, accumulator);
+      for (int64_t i = 0; i < n; ++i)
+        place[i * columns + static_cast<int64_t>(k)] =
+            static_cast<Out>(finish(accumulator[i], features[k].base, row + i, statistics, invalid[i]));
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      if (!invalid[i]) continue;
+      ++statistics.invalid;
+      statistics.first_invalid = std::min(statistics.first_invalid, row + i);
+      for (int64_t k = 0; k < columns; ++k) place[i * columns + k] = static_cast<Out>(kInvalidId);
+    }
+  }
+#ifdef EVTOK_X86
+  if (stream) _mm_sfence();
+#endif
+  return statistics;
+}
+
+template RowStatistics RowIds::run<int32_t>(int64_t, int64_t, int32_t*, bool) const;
+template RowStatistics RowIds::run<uint16_t>(int64_t, int64_t, uint16_t*, bool) const;
+
+}  // namespace evtok
