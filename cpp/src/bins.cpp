@@ -3,13 +3,16 @@
 
 #include <cstddef>
 #include <limits>
+#include <stdexcept>
+#include <string>
 #include <type_traits>
 
 namespace evtok {
 namespace {
 
 template <class T>
-void accumulate_bins_scalar(const T* x, int64_t n, const BinTable<T>& table, bool fresh, int32_t* accumulator) {
+void accumulate_bins_scalar(const T* x, int64_t n, const BinTable<T>& table, bool fresh,
+                            int32_t* accumulator) {
   for (int64_t i = 0; i < n; ++i) {
     const int32_t contribution = bin_contribution(x[i], table);
     accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
@@ -18,6 +21,13 @@ void accumulate_bins_scalar(const T* x, int64_t n, const BinTable<T>& table, boo
 
 // More edges in a bucket than this, and the logarithmic search is faster than passing them all.
 constexpr int64_t kMaxFine = 63;
+
+// A code is an int32 below kUnknown.
+int64_t checked_count(int64_t n_edges) {
+  if (n_edges >= kUnknown)
+    throw std::length_error("edges: expected fewer than 2^30, got " + std::to_string(n_edges));
+  return n_edges;
+}
 
 }  // namespace
 
@@ -44,7 +54,7 @@ template <class T> int32_t bin_lanes(Isa isa) {
 
 template <class T>
 BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
-    : edges_(edges, edges + n_edges), kernel_(accumulate_bins_for<T>(isa)) {
+    : edges_(edges, edges + checked_count(n_edges)), kernel_(accumulate_bins_for<T>(isa)) {
   table_ = BinTable<T>{};
   table_.n_edges = static_cast<int32_t>(n_edges);
   table_.right = right;

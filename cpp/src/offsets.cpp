@@ -6,17 +6,20 @@ template <class I>
 OffsetsCheck check_offsets(const I* offsets, int64_t n_events, int64_t content, int64_t max_per_event) {
   const auto at = [&](int64_t i) { return static_cast<int64_t>(offsets[i]); };
   if (at(0) < 0) return {OffsetsFault::start, -1, at(0)};
-  // One pass without branches decides whether all is well; a second one finds the first fault. Differences are taken
-  // in uint64: hostile offsets must not overflow, and a decrease then looks like a huge multiplicity.
+  const int64_t limit = max_per_event < 0 ? 0 : max_per_event;
+  // One pass without branches decides whether all is well; a second one finds the first fault. Differences
+  // are taken in uint64: hostile offsets must not overflow.
   uint64_t largest = 0;
+  bool decreasing = false;
   for (int64_t i = 0; i < n_events; ++i) {
     const uint64_t multiplicity = static_cast<uint64_t>(at(i + 1)) - static_cast<uint64_t>(at(i));
     largest = multiplicity > largest ? multiplicity : largest;
+    decreasing |= at(i + 1) < at(i);
   }
-  if (largest > static_cast<uint64_t>(max_per_event)) {
+  if (decreasing || largest > static_cast<uint64_t>(limit)) {
     for (int64_t i = 0; i < n_events; ++i) {
       if (at(i + 1) < at(i)) return {OffsetsFault::decreasing, i, at(i + 1)};
-      if (at(i + 1) - at(i) > max_per_event) return {OffsetsFault::too_many, i, at(i + 1) - at(i)};
+      if (at(i + 1) - at(i) > limit) return {OffsetsFault::too_many, i, at(i + 1) - at(i)};
     }
   }
   if (at(n_events) > content) return {OffsetsFault::past_end, n_events - 1, at(n_events)};

@@ -25,11 +25,11 @@ inline int report() {
 
 #define CHECK_THROWS(expression, Exception)                                                                  \
   do {                                                                                                       \
-    bool thrown = false;                                                                                     \
+    bool as_expected = false;                                                                                \
     try {                                                                                                    \
       (void)(expression);                                                                                    \
     } catch (const Exception&) {                                                                             \
-      thrown = true;                                                                                         \
+      as_expected = true;                                                                                    \
     }                                                                                                        \
-    CHECK(thrown);                                                                                           \
+    CHECK(as_expected);                                                                                      \
   } while (false)

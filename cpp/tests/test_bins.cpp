@@ -1,0 +1,354 @@
+// Bin search: every instruction set against the specification in bins.hpp. Tolerance class: equality of bits.
+//
+// With EVTOK_EMULATED_AVX512 the AVX-512 file is linked as emulated by SIMDe, and is tested on any CPU.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <stdexcept>
+#include <type_traits>
+#include <vector>
+
+#include "check.hpp"
+#include "evtok/bin_search.hpp"
+#include "evtok/digitize.hpp"
+
+namespace {
+
+using namespace evtok;
+
+template <class T> using Limits = std::numeric_limits<T>;
+
+// Sizes around every tile of every kernel: 8 to 64 rows, and the vectors within them.
+const std::vector<int64_t> kSizes = {0,  1,  2,  3,   4,   5,   7,   8,   9,   15, 16, 17,
+                                     23, 24, 25, 31,  32,  33,  39,  40,  47,  48, 49, 63,
+                                     64, 65, 95, 127, 128, 129, 191, 192, 257, 515};
+
+// ---- which kernels
+// -----------------------------------------------------------------------------------------------
+
+struct Tested {
+  Isa isa;
+  bool forced;  // this CPU runs it, so that it can also be forced by name
+};
+
+std::vector<Tested> tested_isas() {
+  std::vector<Tested> tested;
+  for (int i = 0; i < kIsaCount; ++i) {
+    const Isa isa = static_cast<Isa>(i);
+    if (isa_available(isa)) tested.push_back({isa, true});
+  }
+#ifdef EVTOK_EMULATED_AVX512
+  tested.push_back({Isa::avx512, false});
+#endif
+  return tested;
+}
+
+// The entry point that `isa` must lead to; null for the scalar file, whose function has no name outside it.
+template <class T> AccumulateBins<T> entry_point(Isa isa) {
+#ifdef EVTOK_X86
+  if constexpr (std::is_same_v<T, float>)
+    return isa >= Isa::avx512 ? accumulate_bins_f32_avx512
+           : isa == Isa::avx2 ? accumulate_bins_f32_avx2
+                              : nullptr;
+  else
+    return isa >= Isa::avx512 ? accumulate_bins_f64_avx512
+           : isa == Isa::avx2 ? accumulate_bins_f64_avx2
+                              : nullptr;
+#else
+  (void)isa;
+  return nullptr;
+#endif
+}
+
+template <class T> void test_choice(Isa isa) {
+  const auto chosen = accumulate_bins_for<T>(isa), expected = entry_point<T>(isa);
+  CHECK(chosen != nullptr);
+  if (expected != nullptr) CHECK(chosen == expected);
+  if (isa == Isa::scalar)
+    for (const Isa other : {Isa::avx2, Isa::avx512}) CHECK(chosen != entry_point<T>(other));
+}
+
+// ---- data
+// --------------------------------------------------------------------------------------------------------
+
+template <class T> T from_bits(uint64_t bits) {
+  if constexpr (sizeof(T) == 4)
+    return std::bit_cast<float>(static_cast<uint32_t>(bits));
+  else
+    return std::bit_cast<double>(bits);
+}
+
+template <class T> uint64_t nan_bits(uint64_t payload, bool negative, bool quiet) {
+  const int mantissa = sizeof(T) == 4 ? 23 : 52, width = sizeof(T) == 4 ? 32 : 64;
+  const uint64_t exponent = ((uint64_t{1} << (width - 1 - mantissa)) - 1) << mantissa;
+  const uint64_t quiet_bit = uint64_t{quiet} << (mantissa - 1);
+  return (uint64_t{negative} << (width - 1)) | exponent | quiet_bit | payload;
+}
+
+// Zeros, subnormals, the ends of the range, infinities, NaN of either sign, quiet and signalling, with
+// payloads.
+template <class T> std::vector<T> hard_values() {
+  std::vector<T> values;
+  for (const T sign : {T(1), T(-1)}) {
+    for (const T x : {T(0), Limits<T>::denorm_min(), 3 * Limits<T>::denorm_min(), Limits<T>::min() / 2,
+                      std::nextafter(Limits<T>::min(), T(0)), Limits<T>::min(), T(1),
+                      std::nextafter(T(1), T(2)), std::nextafter(T(1), T(0)), T(0.1), Limits<T>::max(),
+                      std::nextafter(Limits<T>::max(), T(0)), Limits<T>::infinity()})
+      values.push_back(sign * x);
+    for (const uint64_t payload : {uint64_t{1}, uint64_t{0x12345}, (uint64_t{1} << 22) - 1})
+      for (const bool quiet : {true, false})
+        values.push_back(from_bits<T>(nan_bits<T>(payload, sign < 0, quiet)));
+  }
+  return values;
+}
+
+using Random = std::mt19937_64;
+
+enum class EdgeKind { random, dyadic, repeated, subnormal, hard };
+constexpr EdgeKind kEdgeKinds[] = {EdgeKind::random, EdgeKind::dyadic, EdgeKind::repeated,
+                                   EdgeKind::subnormal, EdgeKind::hard};
+
+template <class T> std::vector<T> make_edges(EdgeKind kind, int64_t n_edges, Random& random) {
+  std::vector<T> edges(static_cast<size_t>(n_edges));
+  std::normal_distribution<double> normal(0, 3);
+  const std::vector<T> hard = hard_values<T>();
+  T k = -static_cast<T>(n_edges / 2);
+  for (T& edge : edges) {
+    switch (kind) {
+    case EdgeKind::random:
+      edge = static_cast<T>(normal(random));
+      break;
+    case EdgeKind::dyadic:
+      edge = k / 16;
+      break;
+    case EdgeKind::repeated:
+      edge = static_cast<T>(std::round(normal(random)));
+      break;
+    case EdgeKind::subnormal:
+      edge = k * Limits<T>::denorm_min();
+      break;
+    case EdgeKind::hard:
+      do edge = hard[random() % hard.size()];
+      while (std::isnan(edge));
+      break;
+    }
+    k += 1;
+  }
+  std::sort(edges.begin(), edges.end());
+  return edges;
+}
+
+// Values on the edges, one step beside them, the hard ones and random ones, in random order.
+template <class T> std::vector<T> make_values(int64_t n, const std::vector<T>& edges, Random& random) {
+  const std::vector<T> hard = hard_values<T>();
+  std::normal_distribution<double> normal(0, 4);
+  std::vector<T> values(static_cast<size_t>(n));
+  for (T& x : values) {
+    const auto what = random() % 8;
+    const T edge = edges.empty() ? T(0) : edges[random() % edges.size()];
+    if (what < 2)
+      x = edge;
+    else if (what == 2)
+      x = std::nextafter(edge, -Limits<T>::infinity());
+    else if (what == 3)
+      x = std::nextafter(edge, Limits<T>::infinity());
+    else if (what == 4)
+      x = hard[random() % hard.size()];
+    else
+      x = static_cast<T>(normal(random));
+  }
+  return values;
+}
+
+// ---- comparisons
+// -------------------------------------------------------------------------------------------------
+
+// The definition in words, which shares no line with bin_of: #{k : edges[k] <= x}, or < when right-closed.
+template <class T> int32_t count_edges(T x, const std::vector<T>& edges, bool right) {
+  int32_t count = 0;
+  for (const T edge : edges) count += std::isnan(x) || (right ? edge < x : edge <= x) ? 1 : 0;
+  return count;
+}
+
+// Accumulates over x at an odd address and compares every value with the specification; nothing may be
+// written beside the n outputs. True when all is as specified.
+template <class T>
+bool equals_specification(const BinSearch<T>& search, const std::vector<T>& x, bool fresh, Random& random) {
+  const int64_t n = static_cast<int64_t>(x.size());
+  std::vector<char> unaligned(x.size() * sizeof(T) + sizeof(T));
+  T* const values = new (unaligned.data()) T[x.size() + 1] + 1;  // 4 or 8 bytes off a vector's alignment
+  if (n > 0) std::memcpy(values, x.data(), x.size() * sizeof(T));
+
+  constexpr int32_t kGuard = 0x5A5A5A5A;
+  std::vector<int32_t> before(x.size() + 2, kGuard), after;
+  for (size_t i = 1; i <= x.size(); ++i) {
+    before[i] = static_cast<int32_t>(random() % 1000000);
+    if (random() % 4 == 0) before[i] |= kUnknown;
+    if (random() % 4 == 0) before[i] |= kInvalid;
+  }
+  after = before;
+  search.accumulate(values, n, fresh, after.data() + 1);
+
+  bool equal = after.front() == kGuard && after.back() == kGuard;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const int32_t contribution = bin_contribution(x[i], search.table());
+    equal &= after[i + 1] == (fresh ? contribution : add_contribution(before[i + 1], contribution));
+  }
+  return equal;
+}
+
+// ---- tests
+// -------------------------------------------------------------------------------------------------------
+
+template <class T> void test_specification() {
+  Random random(1);
+  for (const EdgeKind kind : kEdgeKinds)
+    for (const int64_t n_edges : {0, 1, 2, 3, 7, 8, 40, 511}) {
+      const auto edges = make_edges<T>(kind, n_edges, random);
+      bool equal = true;
+      for (const T x : make_values<T>(300, edges, random))
+        for (const bool right : {false, true})
+          equal &=
+              bin_of(x, edges.data(), static_cast<int32_t>(n_edges), right) == count_edges(x, edges, right);
+      CHECK(equal);
+    }
+}
+
+template <class T> void test_every_edge_count(Isa isa) {
+  Random random(2);
+  std::vector<int64_t> counts = {127, 128, 255, 256, 257, 510, 511, 512, 513, 1022, 1023, 1024, 5000};
+  for (int64_t k = 0; k <= 100; ++k) counts.push_back(k);
+  for (const int64_t n_edges : counts)
+    for (const EdgeKind kind : kEdgeKinds)
+      for (const bool right : {false, true}) {
+        const auto edges = make_edges<T>(kind, n_edges, random);
+        BinSearch<T> search(edges.data(), n_edges, right, isa);
+        search.table().check = true;
+        CHECK(equals_specification(search, make_values<T>(200, edges, random), true, random));
+      }
+}
+
+template <class T> void test_every_size(Isa isa) {
+  Random random(3);
+  for (const int64_t n : kSizes)
+    for (const int64_t n_edges : {0, 1, 31, 41, 600})
+      for (const bool fresh : {true, false}) {
+        const auto edges = make_edges<T>(EdgeKind::dyadic, n_edges, random);
+        const BinSearch<T> search(edges.data(), n_edges, n % 2 == 0, isa);
+        CHECK(equals_specification(search, make_values<T>(n, edges, random), fresh, random));
+      }
+}
+
+template <class T> void test_every_policy(Isa isa) {
+  Random random(4);
+  for (const int64_t n_edges : {1, 6, 30, 41, 700})
+    for (const bool right : {false, true})
+      for (const bool fresh : {true, false})
+        for (const bool check : {true, false})
+          for (const bool outside_unknown : {true, false})
+            for (const auto& [first, last] : std::vector<std::pair<int64_t, int64_t>>{
+                     {0, n_edges}, {1, n_edges - 1}, {1, n_edges}, {2, 2}}) {
+              if (first > last) continue;
+              const auto edges = make_edges<T>(EdgeKind::dyadic, n_edges, random);
+              BinSearch<T> search(edges.data(), n_edges, right, isa);
+              auto& table = search.table();
+              table.check = check;
+              table.lowest = T(-0.75);
+              table.highest = T(1);
+              table.first = static_cast<int32_t>(first);
+              table.last = static_cast<int32_t>(last);
+              table.origin = static_cast<int32_t>(static_cast<int64_t>(random() % 2) * first);
+              table.outside_unknown = outside_unknown;
+              table.stride = static_cast<int32_t>(1 + random() % 4000);
+              CHECK(equals_specification(search, make_values<T>(331, edges, random), fresh, random));
+            }
+}
+
+// Only the two flags and the sum may meet in an accumulator, whatever was there before.
+void test_flags_are_kept() {
+  for (const int32_t before : {0, 5, kUnknown, kUnknown | 7, kInvalid, kInvalid | kUnknown | 9})
+    for (const int32_t added : {0, 3, kUnknown, kInvalid | 2, kInvalid | kUnknown | 4}) {
+      const int32_t flags = kInvalid | kUnknown, sum = add_contribution(before, added);
+      CHECK((sum & flags) == ((before | added) & flags));
+      CHECK((sum & ~flags) == (before & ~flags) + (added & ~flags));
+    }
+}
+
+// P1: the code of a row does not depend on its place or on the rows beside it.
+template <class T> void test_p1_batch_invariance(Isa isa) {
+  Random random(5);
+  const auto edges = make_edges<T>(EdgeKind::random, 41, random);
+  const auto x = make_values<T>(1000, edges, random);
+  const BinSearch<T> search(edges.data(), 41, false, isa);
+  std::vector<int32_t> whole(x.size()), parts(x.size());
+  search.accumulate(x.data(), 1000, true, whole.data());
+  for (int64_t i = 0; i < 1000;) {
+    const int64_t rows = std::min<int64_t>(1000 - i, 1 + static_cast<int64_t>(random() % 150));
+    search.accumulate(x.data() + i, rows, true, parts.data() + i);
+    i += rows;
+  }
+  CHECK(parts == whole);
+}
+
+// P2: digitize gives the codes of the specification for every instruction set and 1 to 7 threads.
+template <class T> void test_p2_digitize(bool falling) {
+  Random random(6);
+  const auto edges = make_edges<T>(EdgeKind::random, 40, random);
+  const auto x = make_values<T>(200'003, edges, random);  // three chunks, the last one short
+  for (int threads = 0; threads <= 7; ++threads)
+    for (const bool right : {false, true}) {
+      std::vector<int64_t> codes(x.size(), -7);
+      digitize(x.data(), static_cast<int64_t>(x.size()), edges.data(), 40, right, falling, threads,
+               codes.data());
+      bool equal = true;
+      for (size_t i = 0; i < x.size(); ++i) {
+        const int64_t code = bin_of(x[i], edges.data(), 40, right);
+        equal &= codes[i] == (falling ? 40 - code : code);
+      }
+      CHECK(equal);
+    }
+}
+
+template <class T> void test_all(const Tested& tested) {
+  test_choice<T>(tested.isa);
+  test_every_edge_count<T>(tested.isa);
+  test_every_size<T>(tested.isa);
+  test_every_policy<T>(tested.isa);
+  test_p1_batch_invariance<T>(tested.isa);
+  if (tested.forced)
+    for (const bool falling : {false, true}) test_p2_digitize<T>(falling);
+}
+
+template <class T> void test_too_many_edges() {
+  const T edge = 0;  // the count is refused before an edge is read
+  CHECK_THROWS(BinSearch<T>(&edge, int64_t{1} << 31, false, Isa::scalar), std::length_error);
+}
+
+}  // namespace
+
+int main() {
+  test_specification<float>();
+  test_specification<double>();
+  test_flags_are_kept();
+  test_too_many_edges<float>();
+  test_too_many_edges<double>();
+  for (const Tested& tested : tested_isas()) {
+    std::printf("%s%s\n", isa_name(tested.isa), tested.forced ? "" : " (emulated)");
+    if (tested.forced) {
+      force_isa(tested.isa);
+      CHECK(active_isa() == tested.isa);
+    }
+    test_all<float>(tested);
+    test_all<double>(tested);
+    unforce_isa();
+  }
+  for (int i = 0; i < kIsaCount; ++i)
+    if (!isa_available(static_cast<Isa>(i))) CHECK_THROWS(force_isa(static_cast<Isa>(i)), std::runtime_error);
+  return evtok_test::report();
+}
