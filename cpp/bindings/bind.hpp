@@ -7,7 +7,10 @@ namespace evtok::bindings {
 
 void bind_runtime(pybind11::module_& m);
 void bind_offsets(pybind11::module_& m);
+void bind_ragged_merge(pybind11::module_& m);
 void bind_bins(pybind11::module_& m);
+void bind_darkmachines(pybind11::module_& m);
+void bind_order_statistics(pybind11::module_& m);
 void bind_tokenize(pybind11::module_& m);
 
 }  // namespace evtok::bindings

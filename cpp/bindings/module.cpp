@@ -8,6 +8,9 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.doc() = "Compiled kernels of evtok. Arguments are checked by the Python layer; call that.";
   bind_runtime(m);
   bind_offsets(m);
+  bind_ragged_merge(m);
   bind_bins(m);
+  bind_darkmachines(m);
+  bind_order_statistics(m);
   bind_tokenize(m);
 }

@@ -1,7 +1,9 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Buffer
 
 version: str
 numerics_version: int
@@ -9,6 +11,7 @@ compiler: str
 compile_flags: str
 build_type: str
 sanitize: str
+darkmachines_max_line: int
 
 def active_isa() -> str: ...
 def available_isas() -> list[str]: ...
@@ -27,3 +30,32 @@ def digitize(
     threads: int,
     codes: npt.NDArray[np.int64],
 ) -> None: ...
+def ragged_merge(
+    offsets: list[npt.NDArray[Any]],
+    merged: npt.NDArray[np.int64],
+    columns: list[tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]],
+    threads: int,
+) -> None: ...
+def count_digits(
+    x: npt.NDArray[Any],
+    lowest: float,
+    highest: float,
+    skip_zeros: bool,
+    known: int,
+    prefixes: npt.NDArray[np.uint64],
+    threads: int,
+    counts: npt.NDArray[np.uint64],
+    skipped: npt.NDArray[np.uint64],
+) -> None: ...
+def scan_darkmachines(text: Buffer, limit: int, open: int) -> tuple[int, int, int, int]: ...
+def darkmachines_processes(text: Buffer, names: Sequence[str]) -> list[str]: ...
+def parse_darkmachines(
+    text: Buffer,
+    max_records: int,
+    last: bool,
+    codes: Sequence[int],
+    processes: Sequence[str] | None,
+    skip_bad: bool,
+    float64: bool,
+    threads: int,
+) -> dict[str, Any]: ...
