@@ -6,7 +6,8 @@ namespace evtok::bindings {
 namespace {
 
 template <class T>
-void digitize_into(const In<T>& x, const In<T>& edges, bool right, bool falling, int threads, Out<int64_t> codes) {
+void digitize_into(const In<T>& x, const In<T>& edges, bool right, bool falling, int threads,
+                   Out<int64_t> codes) {
   require_1d(x, "x");
   require_1d(edges, "edges");
   const T *values = x.data(), *borders = edges.data();

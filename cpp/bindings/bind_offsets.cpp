@@ -5,8 +5,7 @@
 namespace evtok::bindings {
 namespace {
 
-template <class I>
-py::tuple check(const In<I>& offsets, int64_t content, int64_t max_per_event) {
+template <class I> py::tuple check(const In<I>& offsets, int64_t content, int64_t max_per_event) {
   require_1d(offsets, "offsets");
   if (offsets.shape(0) < 1) throw py::value_error("offsets: expected at least one value, got none");
   const I* data = offsets.data();
@@ -24,8 +23,8 @@ py::tuple check(const In<I>& offsets, int64_t content, int64_t max_per_event) {
 void bind_offsets(py::module_& m) {
   const char* text = "(fault, event, value) of the first fault in offsets (n + 1,); fault 0 means none.";
   const auto add = [&](auto function) {
-    m.def("check_offsets", function, py::arg("offsets").noconvert(), py::arg("content"), py::arg("max_per_event"),
-          text);
+    m.def("check_offsets", function, py::arg("offsets").noconvert(), py::arg("content"),
+          py::arg("max_per_event"), text);
   };
   add(&check<int64_t>);
   add(&check<int32_t>);

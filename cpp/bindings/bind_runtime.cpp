@@ -42,7 +42,8 @@ void bind_runtime(py::module_& m) {
     try {
       if (error) std::rethrow_exception(error);
     } catch (const Cancelled&) {
-      if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);  // else the handler's own exception stands
+      if (!PyErr_Occurred())
+        PyErr_SetNone(PyExc_KeyboardInterrupt);  // else the handler's own exception stands
     }
   });
 
@@ -53,10 +54,13 @@ void bind_runtime(py::module_& m) {
   m.attr("build_type") = EVTOK_BUILD_TYPE;
   m.attr("sanitize") = EVTOK_SANITIZE;
 
-  m.def("active_isa", [] { return std::string(isa_name(active_isa())); }, "The instruction set of this thread's calls.");
+  m.def(
+      "active_isa", [] { return std::string(isa_name(active_isa())); },
+      "The instruction set of this thread's calls.");
   m.def("available_isas", &available_isas, "Instruction sets that this CPU can run.");
-  m.def("force_isa", [](const std::string& name) { force_isa(isa_by_name(name)); }, py::arg("isa"),
-        "Force an instruction set for calls from this thread.");
+  m.def(
+      "force_isa", [](const std::string& name) { force_isa(isa_by_name(name)); }, py::arg("isa"),
+      "Force an instruction set for calls from this thread.");
   m.def("unforce_isa", &unforce_isa, "Undo force_isa.");
   m.def("available_cpus", &available_cpus, "CPUs in the affinity mask and the cgroup's quota.");
   m.def("default_threads", &default_threads, "Threads of a call that names none.");

@@ -1,4 +1,5 @@
-// RowProgram: one encode call. Python adds the features in order, then asks for ids of rows or sequences of events.
+// RowProgram: one encode call. Python adds the features in order, then asks for ids of rows or sequences of
+// events.
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -44,8 +45,7 @@ public:
     rows_.features.push_back(std::move(f));
   }
 
-  template <class X, class T>
-  void add_bins(const In<X>& x, const In<T>& edges, const py::dict& options) {
+  template <class X, class T> void add_bins(const In<X>& x, const In<T>& edges, const py::dict& options) {
     require_1d(x, "x", n_rows_);
     require_1d(edges, "edges");
     Feature f;
@@ -121,10 +121,11 @@ public:
     return describe(statistics);
   }
 
-  /// Sequences around the objects: (out_offsets, ids, statistics). `before` and `after` hold ints and int32 arrays.
+  /// Sequences around the objects: (out_offsets, ids, statistics). `before` and `after` hold ints and int32
+  /// arrays.
   template <class T>
-  py::tuple sequences(const py::list& before, const py::list& after, const py::object& sort_by, int64_t max_objects,
-                      int threads) {
+  py::tuple sequences(const py::list& before, const py::list& after, const py::object& sort_by,
+                      int64_t max_objects, int threads) {
     check_ready();
     if (rows_.offsets == nullptr) throw py::value_error("sequences: set_offsets comes first");
     SequencePlan plan;
@@ -179,7 +180,8 @@ private:
     }
     return tokens;
   }
-  // Everything a kernel will trust; the Python layer has made these true, a mistake there must not read wild memory.
+  // Everything a kernel will trust; the Python layer has made these true, a mistake there must not read wild
+  // memory.
   void check_ready() const {
     if (rows_.features.empty()) throw py::value_error("RowProgram: no feature was added");
     int64_t largest_key = 0;
@@ -214,10 +216,10 @@ void bind_tokenize(py::module_& m) {
   m.attr("unknown_flag") = kUnknown;
   py::class_<RowProgram>(m, "RowProgram", "One encode call: features in order, then ids.")
       .def(py::init<int64_t>(), py::arg("n_rows"))
-      .def("add_types", &RowProgram::add_types, py::arg("codes").noconvert(), py::arg("contributions").noconvert(),
-           py::arg("base"))
-      .def("add_bins", &RowProgram::add_bins<float, float>, py::arg("x").noconvert(), py::arg("edges").noconvert(),
-           py::arg("options"))
+      .def("add_types", &RowProgram::add_types, py::arg("codes").noconvert(),
+           py::arg("contributions").noconvert(), py::arg("base"))
+      .def("add_bins", &RowProgram::add_bins<float, float>, py::arg("x").noconvert(),
+           py::arg("edges").noconvert(), py::arg("options"))
       .def("add_bins", &RowProgram::add_bins<double, double>, py::arg("x").noconvert(),
            py::arg("edges").noconvert(), py::arg("options"))
       .def("add_bins", &RowProgram::add_bins<float, double>, py::arg("x").noconvert(),

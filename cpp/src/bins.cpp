@@ -68,7 +68,7 @@ BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
   if (lanes > 0 && n_fine <= kMaxFine) {
     // Bucket b holds n_fine edges, followed by the coarse edge that ends it.
     const int64_t width = n_fine + 1;
-    const T pad = std::numeric_limits<T>::infinity();
+    const T pad = std::numeric_limits<T>::quiet_NaN();
     const auto edge = [&](int64_t k) { return k < n_edges ? edges_[static_cast<size_t>(k)] : pad; };
     for (int64_t b = 0; b + 1 < lanes; ++b) coarse_.push_back(edge(b * width + n_fine));
     for (int64_t f = 0; f < n_fine; ++f)

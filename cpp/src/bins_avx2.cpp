@@ -1,4 +1,4 @@
-// Bin search with AVX2: 8 float32 lanes in two levels, 4 float64 lanes by counting edges.
+// Bin search with AVX2: 8 float32 lanes in two levels, 4 float64 lanes by passing every edge.
 #include <immintrin.h>
 
 #include "evtok/bins.hpp"
@@ -6,40 +6,57 @@
 namespace evtok {
 namespace {
 
-constexpr int kOrdered = _CMP_LE_OQ;
+#define EVTOK_INSIDE inline __attribute__((always_inline))
 
-// Adds `code` (before clamping) of 8 values to the accumulator, with flags; `valid` has all bits set where x is valid.
-inline __attribute__((always_inline)) void store_contribution(__m256i code, __m256i valid, __m256i first,
-                                                              __m256i last, __m256i origin, __m256i stride, bool flag_outside,
-                                                              bool fresh, int32_t* accumulator) {
-  const __m256i flags = _mm256_set1_epi32(static_cast<int>(0xC0000000u));
-  __m256i flag = _mm256_andnot_si256(valid, _mm256_set1_epi32(kInvalid));
-  const __m256i clamped = _mm256_min_epi32(_mm256_max_epi32(code, first), last);
-  if (flag_outside) {
-    const __m256i inside = _mm256_cmpeq_epi32(clamped, code);
-    flag = _mm256_or_si256(flag, _mm256_andnot_si256(inside, _mm256_set1_epi32(kUnknown)));
+// What happens to the codes after the search, in broadcast form.
+struct Rest {
+  __m256i first, last, origin, stride, n_edges;
+  bool flag_outside, fresh;
+
+  template <class T>
+  EVTOK_INSIDE Rest(const BinTable<T>& t, bool fresh_)
+      : first(_mm256_set1_epi32(t.first)), last(_mm256_set1_epi32(t.last)),
+        origin(_mm256_set1_epi32(t.origin)), stride(_mm256_set1_epi32(t.stride)),
+        n_edges(_mm256_set1_epi32(t.n_edges)), flag_outside(t.outside_unknown), fresh(fresh_) {}
+};
+
+// Adds the contributions of 8 codes to the accumulator. `valid` has all bits of a lane set where the value is
+// valid.
+template <bool kCheck, bool kClamp>
+EVTOK_INSIDE void contribute(__m256i code, __m256i valid, const Rest& rest, int32_t* accumulator) {
+  const __m256i flags = _mm256_set1_epi32(kInvalid | kUnknown);
+  __m256i sum = code;
+  if (kClamp) {
+    const __m256i clamped = _mm256_min_epi32(_mm256_max_epi32(code, rest.first), rest.last);
+    sum = _mm256_sub_epi32(clamped, rest.origin);
+    if (rest.flag_outside) {
+      const __m256i inside = _mm256_cmpeq_epi32(clamped, code);
+      const __m256i flag = _mm256_andnot_si256(inside, _mm256_set1_epi32(kUnknown));
+      sum = _mm256_or_si256(_mm256_mullo_epi32(sum, rest.stride), flag);
+    } else {
+      sum = _mm256_mullo_epi32(sum, rest.stride);
+    }
+  } else {
+    sum = _mm256_mullo_epi32(sum, rest.stride);
   }
-  __m256i sum = _mm256_mullo_epi32(_mm256_sub_epi32(clamped, origin), stride);
+  if (kCheck) sum = _mm256_blendv_epi8(_mm256_set1_epi32(kInvalid), sum, valid);
   __m256i* place = reinterpret_cast<__m256i*>(accumulator);
-  if (!fresh) {
+  if (!rest.fresh) {
     const __m256i before = _mm256_loadu_si256(place);
-    flag = _mm256_or_si256(flag, _mm256_and_si256(before, flags));
-    sum = _mm256_add_epi32(sum, _mm256_andnot_si256(flags, before));
+    const __m256i flag = _mm256_and_si256(_mm256_or_si256(before, sum), flags);
+    sum = _mm256_or_si256(_mm256_andnot_si256(flags, _mm256_add_epi32(before, sum)), flag);
   }
-  _mm256_storeu_si256(place, _mm256_or_si256(sum, flag));
+  _mm256_storeu_si256(place, sum);
 }
 
-// `kPassed` is the comparison that holds where x has passed an edge, and holds for NaN.
-template <int kPassed>
-inline __attribute__((always_inline)) void search_f32(const float* x, int64_t n, const BinTable<float>& t,
-                                                      bool fresh, int32_t* accumulator) {
-  constexpr int kVectors = 4;  // rows in flight, to hide the latency of the permutations
-  const __m256i first = _mm256_set1_epi32(t.first), last = _mm256_set1_epi32(t.last), origin = _mm256_set1_epi32(t.origin);
-  const __m256i stride = _mm256_set1_epi32(t.stride), n_edges = _mm256_set1_epi32(t.n_edges);
+// `kPassed` is the ordered comparison that holds where x has passed an edge.
+template <int kPassed, bool kCheck, bool kClamp>
+EVTOK_INSIDE void search_f32(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
+                             int32_t* accumulator) {
+  constexpr int kVectors = 4;  // in flight together, to hide the latency of the permutations
+  const Rest rest(t, fresh);
   const __m256i width = _mm256_set1_epi32(t.n_fine + 1);
   const __m256 lowest = _mm256_set1_ps(t.lowest), highest = _mm256_set1_ps(t.highest);
-  const __m256i all = _mm256_set1_epi32(-1);
-  const bool check = t.check, flag_outside = t.outside_unknown;
   int64_t i = 0;
   for (; i + 8 * kVectors <= n; i += 8 * kVectors) {
     __m256 value[kVectors];
@@ -62,12 +79,14 @@ inline __attribute__((always_inline)) void search_f32(const float* x, int64_t n,
       }
     }
     for (int v = 0; v < kVectors; ++v) {
-      __m256i valid = all;
-      if (check)
-        valid = _mm256_castps_si256(_mm256_and_ps(_mm256_cmp_ps(lowest, value[v], kOrdered),
-                                                  _mm256_cmp_ps(value[v], highest, kOrdered)));
-      store_contribution(_mm256_min_epi32(code[v], n_edges), valid, first, last, origin, stride, flag_outside, fresh,
-                         accumulator + i + 8 * v);
+      __m256i valid = code[v];
+      if (kCheck)
+        valid = _mm256_castps_si256(_mm256_and_ps(_mm256_cmp_ps(lowest, value[v], _CMP_LE_OQ),
+                                                  _mm256_cmp_ps(value[v], highest, _CMP_LE_OQ)));
+      else  // NaN passes every edge
+        code[v] = _mm256_blendv_epi8(code[v], rest.n_edges,
+                                     _mm256_castps_si256(_mm256_cmp_ps(value[v], value[v], _CMP_UNORD_Q)));
+      contribute<kCheck, kClamp>(code[v], valid, rest, accumulator + i + 8 * v);
     }
   }
   for (; i < n; ++i) {
@@ -76,23 +95,24 @@ inline __attribute__((always_inline)) void search_f32(const float* x, int64_t n,
   }
 }
 
-// float64 has no permutation by a variable index here, so every edge is passed; above kCountAtMost edges the
-// logarithmic search is faster.
-constexpr int32_t kCountAtMost = 96;
-
-inline __attribute__((always_inline)) __m256i narrow(__m256d low, __m256d high) {
-  // Two comparison results of 4 x 64 bits to one of 8 x 32 bits.
-  const __m256 packed = _mm256_shuffle_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high), 0x88);
+// Two comparison results or counts of 4 x 64 bits to one of 8 x 32 bits.
+EVTOK_INSIDE __m256i narrow(__m256i low, __m256i high) {
+  const __m256 packed = _mm256_shuffle_ps(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high), 0x88);
   return _mm256_permute4x64_epi64(_mm256_castps_si256(packed), 0xD8);
 }
+EVTOK_INSIDE __m256i narrow(__m256d low, __m256d high) {
+  return narrow(_mm256_castpd_si256(low), _mm256_castpd_si256(high));
+}
 
-template <int kPassed>
-inline __attribute__((always_inline)) void search_f64(const double* x, int64_t n, const BinTable<double>& t,
-                                                      bool fresh, int32_t* accumulator) {
-  const __m256i first = _mm256_set1_epi32(t.first), last = _mm256_set1_epi32(t.last), origin = _mm256_set1_epi32(t.origin);
-  const __m256i stride = _mm256_set1_epi32(t.stride);
+// float64 has no permutation by a variable index here, so every edge is passed, unless there are more than
+// this.
+constexpr int32_t kCountAtMost = 96;
+
+template <int kPassed, bool kCheck, bool kClamp>
+EVTOK_INSIDE void search_f64(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
+                             int32_t* accumulator) {
+  const Rest rest(t, fresh);
   const __m256d lowest = _mm256_set1_pd(t.lowest), highest = _mm256_set1_pd(t.highest);
-  const bool check = t.check, flag_outside = t.outside_unknown;
   int64_t i = 0;
   for (; t.n_edges <= kCountAtMost && i + 16 <= n; i += 16) {
     __m256d value[4];
@@ -107,16 +127,17 @@ inline __attribute__((always_inline)) void search_f64(const double* x, int64_t n
         count[v] = _mm256_sub_epi64(count[v], _mm256_castpd_si256(_mm256_cmp_pd(value[v], edge, kPassed)));
     }
     for (int v = 0; v < 4; v += 2) {
-      const __m256i code = narrow(_mm256_castsi256_pd(count[v]), _mm256_castsi256_pd(count[v + 1]));
-      __m256i valid = _mm256_set1_epi32(-1);
-      if (check) {
-        __m256d ok[2];
-        for (int h = 0; h < 2; ++h)
-          ok[h] = _mm256_and_pd(_mm256_cmp_pd(lowest, value[v + h], kOrdered),
-                                _mm256_cmp_pd(value[v + h], highest, kOrdered));
-        valid = narrow(ok[0], ok[1]);
-      }
-      store_contribution(code, valid, first, last, origin, stride, flag_outside, fresh, accumulator + i + 4 * v);
+      __m256i code = narrow(count[v], count[v + 1]), valid = code;
+      __m256d test[2];
+      for (int h = 0; h < 2; ++h)
+        test[h] = kCheck ? _mm256_and_pd(_mm256_cmp_pd(lowest, value[v + h], _CMP_LE_OQ),
+                                         _mm256_cmp_pd(value[v + h], highest, _CMP_LE_OQ))
+                         : _mm256_cmp_pd(value[v + h], value[v + h], _CMP_UNORD_Q);
+      if (kCheck)
+        valid = narrow(test[0], test[1]);
+      else  // NaN passes every edge
+        code = _mm256_blendv_epi8(code, rest.n_edges, narrow(test[0], test[1]));
+      contribute<kCheck, kClamp>(code, valid, rest, accumulator + i + 4 * v);
     }
   }
   for (; i < n; ++i) {
@@ -125,33 +146,39 @@ inline __attribute__((always_inline)) void search_f64(const double* x, int64_t n
   }
 }
 
-// Too many edges for the vector layout.
-template <class T>
-inline void search_by_halving(const T* x, int64_t n, const BinTable<T>& t, bool fresh, int32_t* accumulator) {
-  for (int64_t i = 0; i < n; ++i) {
-    const int32_t contribution = bin_contribution(x[i], t);
-    accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
-  }
+template <class T> EVTOK_INSIDE bool clamps(const BinTable<T>& t) {
+  return t.first > 0 || t.last < t.n_edges || t.origin != 0;
 }
 
 }  // namespace
 
 void accumulate_bins_f32_avx2(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
                               int32_t* accumulator) {
-  if (t.lanes != 8)
-    search_by_halving(x, n, t, fresh, accumulator);
-  else if (t.right)
-    search_f32<_CMP_NLE_UQ>(x, n, t, fresh, accumulator);
-  else
-    search_f32<_CMP_NLT_UQ>(x, n, t, fresh, accumulator);
+  if (t.lanes != 8) {  // too many edges for the vector layout
+    for (int64_t i = 0; i < n; ++i) {
+      const int32_t contribution = bin_contribution(x[i], t);
+      accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
+    }
+  } else if (t.right) {
+    if (!t.check) return search_f32<_CMP_GT_OQ, false, true>(x, n, t, fresh, accumulator);
+    if (clamps(t)) return search_f32<_CMP_GT_OQ, true, true>(x, n, t, fresh, accumulator);
+    search_f32<_CMP_GT_OQ, true, false>(x, n, t, fresh, accumulator);
+  } else {
+    if (!t.check) return search_f32<_CMP_GE_OQ, false, true>(x, n, t, fresh, accumulator);
+    if (clamps(t)) return search_f32<_CMP_GE_OQ, true, true>(x, n, t, fresh, accumulator);
+    search_f32<_CMP_GE_OQ, true, false>(x, n, t, fresh, accumulator);
+  }
 }
 
 void accumulate_bins_f64_avx2(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
                               int32_t* accumulator) {
-  if (t.right)
-    search_f64<_CMP_NLE_UQ>(x, n, t, fresh, accumulator);
-  else
-    search_f64<_CMP_NLT_UQ>(x, n, t, fresh, accumulator);
+  if (t.right) {
+    if (t.check) return search_f64<_CMP_GT_OQ, true, true>(x, n, t, fresh, accumulator);
+    search_f64<_CMP_GT_OQ, false, true>(x, n, t, fresh, accumulator);
+  } else {
+    if (t.check) return search_f64<_CMP_GE_OQ, true, true>(x, n, t, fresh, accumulator);
+    search_f64<_CMP_GE_OQ, false, true>(x, n, t, fresh, accumulator);
+  }
 }
 
 }  // namespace evtok

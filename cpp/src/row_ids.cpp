@@ -13,8 +13,8 @@ namespace {
 
 constexpr int32_t kFlags = kInvalid | kUnknown;
 
-// Copies a finished block to the output, past the caches when asked: an output that is larger than the caches would
-// first be read into them for nothing.
+// Copies a finished block to the output, past the caches when asked: an output that is larger than the caches
+// would first be read into them for nothing.
 template <class Out> void copy_out(const int32_t* ids, int64_t n, Out* out, [[maybe_unused]] bool stream) {
 #ifdef EVTOK_X86
   if constexpr (sizeof(Out) == 4) {
@@ -45,7 +45,8 @@ int64_t RowIds::event_of(int64_t row) const {
   return std::upper_bound(offsets, offsets + n_events + 1, row) - offsets - 1;
 }
 
-void RowIds::contributions(const Feature& f, int64_t begin, int64_t n, bool fresh, int32_t* accumulator) const {
+void RowIds::contributions(const Feature& f, int64_t begin, int64_t n, bool fresh,
+                           int32_t* accumulator) const {
   if (f.types != nullptr) {
     const uint8_t* codes = f.types + begin;
     if (fresh)

@@ -18,14 +18,16 @@ template <class Out> Out* put(const std::vector<EventToken>& tokens, int64_t eve
 }
 
 // Objects begin..end of one event by falling value, equal ones as found; NaN last.
-template <class T> void sort_objects(const T* values, int64_t begin, int64_t end, std::vector<int64_t>& order) {
+template <class T>
+void sort_objects(const T* values, int64_t begin, int64_t end, std::vector<int64_t>& order) {
   order.resize(static_cast<size_t>(end - begin));
   std::iota(order.begin(), order.end(), begin);
   const auto before = [values](int64_t a, int64_t b) {
     const bool a_is_number = values[a] == values[a], b_is_number = values[b] == values[b];
     return a_is_number && (!b_is_number || values[a] > values[b]);
   };
-  if (!std::is_sorted(order.begin(), order.end(), before)) std::stable_sort(order.begin(), order.end(), before);
+  if (!std::is_sorted(order.begin(), order.end(), before))
+    std::stable_sort(order.begin(), order.end(), before);
 }
 
 template <class Out>
@@ -60,8 +62,8 @@ RowStatistics assemble(const RowIds& rows, const SequencePlan& plan, const int64
 
 }  // namespace
 
-TokenizeResult sequence_offsets(const int64_t* offsets, int64_t n_events, int64_t width, const SequencePlan& plan,
-                                int64_t* out_offsets) {
+TokenizeResult sequence_offsets(const int64_t* offsets, int64_t n_events, int64_t width,
+                                const SequencePlan& plan, int64_t* out_offsets) {
   const int64_t fixed = static_cast<int64_t>(plan.before.size() + plan.after.size());
   TokenizeResult result;
   int64_t total = 0;
@@ -94,9 +96,10 @@ RowStatistics tokenize(const RowIds& rows, const SequencePlan& plan, const int64
     return total;
   }
   const int64_t mean = n_events > 0 ? n_objects / n_events + 1 : 1;
-  parallel_for(n_events, std::max<int64_t>(1, kObjectGrain / mean), threads, [&](int64_t first, int64_t last) {
-    add(assemble(rows, plan, offsets, out_offsets, first, last, out));
-  });
+  parallel_for(n_events, std::max<int64_t>(1, kObjectGrain / mean), threads,
+               [&](int64_t first, int64_t last) {
+                 add(assemble(rows, plan, offsets, out_offsets, first, last, out));
+               });
   return total;
 }
 

@@ -3,8 +3,8 @@
 // Contract (numpy.digitize on the stored edges, edges increasing):
 //   left-closed   code = #{k : edges[k] <= x}     bin i is [edges[i-1], edges[i])
 //   right-closed  code = #{k : edges[k] <  x}     bin i is (edges[i-1], edges[i]]
-//   NaN gives n_edges, -0 equals +0, subnormals are numbers like others. Codes run from 0 (underflow) to n_edges
-//   (overflow). The comparison is in the dtype of x; edges have that dtype already.
+//   NaN gives n_edges, -0 equals +0, subnormals are numbers like others. Codes run from 0 (underflow) to
+//   n_edges (overflow). The comparison is in the dtype of x; edges have that dtype already.
 #pragma once
 
 #include <cstdint>
@@ -29,13 +29,14 @@ template <class T> EVTOK_FORMULA int32_t bin_of(T x, const T* edges, int32_t n_e
 }
 
 // A code that is not a code: set in the accumulator beside the sum of codes, which stays below kUnknown.
-inline constexpr int32_t kInvalid = INT32_MIN;   // bit 31: the value is NaN, infinite or outside the domain
-inline constexpr int32_t kUnknown = 1 << 30;     // bit 30: the code is one that the vocabulary does not hold
+inline constexpr int32_t kInvalid = INT32_MIN;  // bit 31: the value is NaN, infinite or outside the domain
+inline constexpr int32_t kUnknown = 1 << 30;    // bit 30: the code is one that the vocabulary does not hold
 
-/// What one feature contributes: accumulator += (clamp(code, first, last) - origin) * stride, with flags.
-/// A plain struct, so that files compiled for one instruction set can use it. Built by BinSearch (bin_search.hpp).
+/// What one feature contributes: accumulator += (clamp(code, first, last) - origin) * stride, with flags. An
+/// invalid value contributes kInvalid and nothing else. A plain struct, so that files compiled for one
+/// instruction set can use it. Built by BinSearch (bin_search.hpp).
 template <class T> struct BinTable {
-  const T* edges;        // (n_edges,) increasing, borrowed
+  const T* edges;  // (n_edges,) increasing, borrowed
   int32_t n_edges;
   bool right;            // right-closed bins
   bool check;            // flag kInvalid where !(lowest <= x && x <= highest)
@@ -46,15 +47,15 @@ template <class T> struct BinTable {
   int32_t stride;
   // Layout of the two-level vector search; `lanes` 0 means none (use the binary search).
   // coarse[b] separates bucket b from b + 1; bucket b holds the edges fine[f * lanes + b], f = 0..n_fine-1.
-  // Unused places hold +inf, so a code can exceed n_edges there and is clamped to it.
+  // Unused places hold NaN, which no value passes in an ordered comparison.
   int32_t lanes;
   int32_t n_fine;
-  const T* coarse;       // (lanes - 1,), borrowed
-  const T* fine;         // (n_fine, lanes) row-major, borrowed
+  const T* coarse;  // (lanes - 1,), borrowed
+  const T* fine;    // (n_fine, lanes) row-major, borrowed
 };
 
-/// One accumulation over n values: x (n,) contiguous; accumulator (n,) int32, read and written unless `fresh`,
-/// in which case it is only written. n is any size; callers pass blocks that stay in cache.
+/// One accumulation over n values: x (n,) contiguous; accumulator (n,) int32, read and written unless
+/// `fresh`, in which case it is only written. n is any size; callers pass blocks that stay in cache.
 template <class T>
 using AccumulateBins = void (*)(const T* x, int64_t n, const BinTable<T>& table, bool fresh,
                                 int32_t* accumulator);
@@ -76,10 +77,9 @@ void accumulate_bins_f64_avx512(const double*, int64_t, const BinTable<double>&,
 
 /// The specification of one contribution, used by the scalar file and for the tails of the others.
 template <class T> EVTOK_FORMULA int32_t bin_contribution(T x, const BinTable<T>& t) {
+  if (t.check && !(t.lowest <= x && x <= t.highest)) return kInvalid;
   int32_t code = bin_of(x, t.edges, t.n_edges, t.right);
-  int32_t flags = 0;
-  if (t.check && !(t.lowest <= x && x <= t.highest)) flags |= kInvalid;
-  if (t.outside_unknown && (code < t.first || code > t.last)) flags |= kUnknown;
+  const int32_t flags = t.outside_unknown && (code < t.first || code > t.last) ? kUnknown : 0;
   code = code < t.first ? t.first : code;
   code = code > t.last ? t.last : code;
   return ((code - t.origin) * t.stride) | flags;
@@ -87,7 +87,7 @@ template <class T> EVTOK_FORMULA int32_t bin_contribution(T x, const BinTable<T>
 
 /// Adds a contribution and keeps the flags of both.
 EVTOK_FORMULA int32_t add_contribution(int32_t accumulator, int32_t contribution) {
-  constexpr uint32_t flags = 0xC0000000u;
+  constexpr uint32_t flags = 0xC0000000u;  // kInvalid | kUnknown
   const uint32_t a = static_cast<uint32_t>(accumulator), c = static_cast<uint32_t>(contribution);
   return static_cast<int32_t>(((a & ~flags) + (c & ~flags)) | ((a | c) & flags));
 }

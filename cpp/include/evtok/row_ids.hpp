@@ -1,9 +1,11 @@
-// Columns to token ids: the digits of every feature, combined into one id for each row or kept as one id each.
+// Columns to token ids: the digits of every feature, combined into one id for each row or kept as one id
+// each.
 //
-// Contract. The digit of a feature is its bin code (bins.hpp), clamped to [first, last], minus origin. Combined, the id
-// is base + sum(digit * stride); with a vocabulary of tuples seen, that sum is a key and the id is base + the rank of
-// the key among the keys seen. Factorised, feature w gives the id base_w + digit. An invalid value (NaN, infinite,
-// outside the domain) gives kInvalidId for every id of the row; an unknown one gives the id `unknown`.
+// Contract. The digit of a feature is its bin code (bins.hpp), clamped to [first, last], minus origin.
+// Combined, the id is base + sum(digit * stride); with a vocabulary of tuples seen, that sum is a key and the
+// id is base + the rank of the key among the keys seen. Factorised, feature w gives the id base_w + digit. An
+// invalid value (NaN, infinite, outside the domain) gives kInvalidId for every id of the row; an unknown one
+// gives the id `unknown`.
 #pragma once
 
 #include <array>
@@ -28,12 +30,14 @@ struct Feature {
   // types: contribution of each code, or kUnknown.
   std::array<int32_t, 256> type_contribution{};
 
-  // Relative features: the value is (float64)x - reference[event], wrapped to [-pi, pi) on request; compared in float64.
+  // Relative features: the value is (float64)x - reference[event], wrapped to [-pi, pi) on request; compared
+  // in float64.
   const double* reference = nullptr;  // (n_events,), or null for 0
   bool relative = false;
   bool wrap = false;
 
-  // A value of exactly zero has digit 0 whatever the edges say (padding of the published look-up-table scheme).
+  // A value of exactly zero has digit 0 whatever the edges say (padding of the published look-up-table
+  // scheme).
   bool zero_is_digit_zero = false;
 
   // The search of the dtype that is compared; null for types.
@@ -44,8 +48,8 @@ struct Feature {
 };
 
 struct RowStatistics {
-  int64_t invalid = 0;                                        // rows with an invalid value
-  int64_t unknown = 0;                                        // ids that became `unknown`
+  int64_t invalid = 0;                                          // rows with an invalid value
+  int64_t unknown = 0;                                          // ids that became `unknown`
   int64_t first_invalid = std::numeric_limits<int64_t>::max();  // row
   int64_t first_unknown = std::numeric_limits<int64_t>::max();  // row
 
@@ -57,19 +61,20 @@ public:
   std::vector<Feature> features;
   bool factorised = false;
   int32_t base = 0;
-  int32_t unknown = kInvalidId;       // kInvalidId: an unknown value is invalid
-  const int32_t* ranks = nullptr;     // (n_keys,) rank of each key or -1, borrowed; or null
+  int32_t unknown = kInvalidId;    // kInvalidId: an unknown value is invalid
+  const int32_t* ranks = nullptr;  // (n_keys,) rank of each key or -1, borrowed; or null
   int64_t n_keys = 0;
-  const int32_t* seen = nullptr;      // (n_seen,) keys seen, increasing, borrowed; used when ranks is null
+  const int32_t* seen = nullptr;  // (n_seen,) keys seen, increasing, borrowed; used when ranks is null
   int64_t n_seen = 0;
-  const int64_t* offsets = nullptr;   // (n_events + 1,), needed by relative features, borrowed
+  const int64_t* offsets = nullptr;  // (n_events + 1,), needed by relative features, borrowed
   int64_t n_events = 0;
 
   /// Ids of one row.
   int64_t width() const { return factorised ? static_cast<int64_t>(features.size()) : 1; }
 
-  /// Writes the ids of rows [begin, end) to out ((end - begin) * width(),), row-major. With Out = uint16_t, kInvalidId
-  /// is written as 65535 and only the statistics tell. `stream` writes past the caches, for large outputs.
+  /// Writes the ids of rows [begin, end) to out ((end - begin) * width(),), row-major. With Out = uint16_t,
+  /// kInvalidId is written as 65535 and only the statistics tell. `stream` writes past the caches, for large
+  /// outputs.
   template <class Out> RowStatistics run(int64_t begin, int64_t end, Out* out, bool stream) const;
 
 private:

@@ -1,7 +1,7 @@
 // Events to ragged token sequences: object ids, and around them special tokens and tokens of the event.
 //
-// The sequence of an event is: before..., its objects (each `width` ids, as found or by falling pT), after... .
-// Truncation keeps the first `max_objects` objects in that order.
+// The sequence of an event is: before..., its objects (each `width` ids, as found or by falling pT), after...
+// . Truncation keeps the first `max_objects` objects in that order.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,8 @@ struct SequencePlan {
 
   /// True when the sequence is the objects as they lie in memory.
   bool plain() const {
-    return before.empty() && after.empty() && sort32 == nullptr && sort64 == nullptr && max_objects == INT64_MAX;
+    return before.empty() && after.empty() && sort32 == nullptr && sort64 == nullptr &&
+           max_objects == INT64_MAX;
   }
 };
 
@@ -35,10 +36,10 @@ struct TokenizeResult {
   int64_t truncated_objects = 0;
 };
 
-/// Fills out_offsets (n_events + 1,) for the sequences of `plan`; objects are rows offsets[i]..offsets[i+1] of
-/// offsets (n_events + 1,), borrowed, checked. Counts what is truncated.
-TokenizeResult sequence_offsets(const int64_t* offsets, int64_t n_events, int64_t width, const SequencePlan& plan,
-                                int64_t* out_offsets);
+/// Fills out_offsets (n_events + 1,) for the sequences of `plan`; objects are rows offsets[i]..offsets[i+1]
+/// of offsets (n_events + 1,), borrowed, checked. Counts what is truncated.
+TokenizeResult sequence_offsets(const int64_t* offsets, int64_t n_events, int64_t width,
+                                const SequencePlan& plan, int64_t* out_offsets);
 
 /// Writes the ids of every event to out (out_offsets[n_events],). `stream` as in RowIds::run.
 template <class Out>
