@@ -1,0 +1,98 @@
+"""How edges follow from order statistics: which ranks a definition needs, and what it makes of their values.
+
+Each definition has `ranks(n)`, the ranks it needs among n values, and a function from the values at these
+ranks to its result. All results are float64; the values of a float32 column are exact in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+
+import numpy as np
+import numpy.typing as npt
+
+Edges = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class EqualFrequency:
+    """Bins of equal content: ``edge[k - 1] = v[(k * n) // n_bins]`` for k = 1 to n_bins - 1.
+
+    v are the values in ascending order, counted from 0. For left-closed bins every bin then holds
+    ``n // n_bins`` values, or one more, if there are no ties. Ties make equal edges, and so empty bins.
+    """
+
+    n_bins: int
+
+    def __post_init__(self) -> None:
+        _require_bins(self.n_bins)
+
+    def ranks(self, n: int) -> list[int]:
+        """Ranks of the n_bins - 1 inner edges."""
+        return [k * n // self.n_bins for k in range(1, self.n_bins)]
+
+    def edges(self, values: npt.ArrayLike) -> Edges:
+        """Return the inner edges (n_bins - 1,), from the values at `ranks`."""
+        return np.array(values, np.float64)
+
+
+@dataclass(frozen=True)
+class LookupTableBins:
+    """The equal-frequency bins of the look-up-table tokenizer of the masked-token method; right-closed.
+
+    The first ``n % n_bins`` bins hold ``n // n_bins + 1`` values, the others ``n // n_bins``. With e_k the
+    number of values in the first k bins, the edges are ``[v[0] - margin, v[e_1 - 1], ..., v[e_n_bins - 1],
+    v[n - 1] + margin]``: n_bins + 2 of them, so the labels run from 1 to n_bins + 1, and the last bin is
+    empty. Zeros are left out before (`OrderStatistics(skip_zeros=True)`) and have the label 0.
+    """
+
+    n_bins: int
+    margin: float = 1e-3
+
+    def __post_init__(self) -> None:
+        _require_bins(self.n_bins)
+        if not 0 <= self.margin < float("inf"):
+            raise ValueError(f"margin: expected a number from 0, got {self.margin}")
+
+    def ranks(self, n: int) -> list[int]:
+        """Ranks of the minimum and of the last value in each bin; the last of these is the maximum."""
+        size, larger = divmod(n, self.n_bins)
+        ends = [k * size + min(k, larger) for k in range(1, self.n_bins + 1)]
+        return [0, *(end - 1 for end in ends)]
+
+    def edges(self, values: npt.ArrayLike) -> Edges:
+        """Return the edges (n_bins + 2,), from the values at `ranks`."""
+        v = np.array(values, np.float64)
+        return np.concatenate([[v[0] - self.margin], v[1:], [v[-1] + self.margin]])
+
+
+@dataclass(frozen=True)
+class QuantileRange:
+    """The range from one quantile to another: ``v[floor(lower * (n - 1))]`` to ``v[ceil(upper * (n - 1))]``.
+
+    So both ends are values of the data, the range holds at least the fraction asked for, and 0 and 1 give the
+    minimum and the maximum. The product is exact, not rounded.
+    """
+
+    lower: float = 0.0
+    upper: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lower < self.upper <= 1:
+            raise ValueError(f"quantiles: expected 0 <= lower < upper <= 1, got {self.lower}, {self.upper}")
+
+    def ranks(self, n: int) -> list[int]:
+        """Ranks of the two ends."""
+        return [floor(Fraction(self.lower) * (n - 1)), ceil(Fraction(self.upper) * (n - 1))]
+
+    def range(self, values: npt.ArrayLike) -> tuple[float, float]:
+        """Return the two ends, from the values at `ranks`."""
+        low, high = np.array(values, np.float64)
+        return float(low), float(high)
+
+
+def _require_bins(n_bins: object) -> None:
+    if isinstance(n_bins, bool) or not isinstance(n_bins, int) or n_bins < 1:
+        raise ValueError(f"n_bins: expected a whole number from 1, got {n_bins!r}")
