@@ -9,6 +9,7 @@ token.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -54,7 +55,8 @@ class Transform:
             raise ValueError(f"transform kind: expected one of {', '.join(KINDS)}, got {self.kind!r}")
         for name in ("subtract", "multiply"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            finite = isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
+            if isinstance(value, bool) or not finite:
                 raise ValueError(f"transform {name}: expected a finite number, got {value!r}")
             object.__setattr__(self, name, float(value) + 0.0)
         if self.multiply <= 0:
