@@ -1,0 +1,120 @@
+"""Parquet files: records in lists (``Jet.list.item.pt``, as awkward writes them) and flat lists (``Jet_pt``).
+
+Offsets and values are taken from Arrow's buffers without a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from evtok._optional import require
+from evtok.errors import InputFileError, SchemaError
+from evtok.io.columnar import Column, ColumnarFile, Ragged
+from evtok.io.faults import reading
+from evtok.io.paths import Location
+from evtok.io.schema import Schema
+
+#: What writers call the inner levels of a list: parquet-cpp and awkward, Spark and the specification, old
+#: Hive.
+_LIST_LEVELS = (("list", "item"), ("list", "element"), ("bag", "array_element"), ("list", "array"))
+
+
+class ParquetFile(ColumnarFile):
+    """One Parquet file."""
+
+    format = "Parquet"
+
+    def __init__(self, path: str, schema: Schema, tree: str | None = None) -> None:
+        super().__init__(path, schema)
+        parquet = require("pyarrow.parquet", extra="io")
+        self._handle = Location(path).handle()
+        try:
+            with reading(path, "the Parquet footer"):
+                self._file = parquet.ParquetFile(self._handle, pre_buffer=True)
+                metadata = self._file.metadata
+                self._paths = _leaf_paths(self._file.schema)
+                rows = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
+                self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(rows, dtype=np.int64)])
+                self.n_events = int(metadata.num_rows)
+            if min(rows, default=0) < 0 or self.n_events != self._starts[-1]:
+                raise InputFileError(
+                    f"{path}: its row groups do not add up to {self.n_events} rows; the file is corrupt"
+                )
+            self._bind(self._paths)
+        except BaseException:
+            self._handle.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        self._handle.close()
+
+    def _stream(
+        self, sources: tuple[str, ...], start: int, stop: int, chunk: int
+    ) -> Iterator[dict[str, Column]]:
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        last = int(np.searchsorted(self._starts, stop, side="left"))
+        position = int(self._starts[first])
+        # A path that does not exist gives no column and no error; `sources` are names that the footer has.
+        paths = [self._paths[source] for source in sources]
+        for batch in self._file.iter_batches(chunk, list(range(first, last)), columns=paths):
+            begin, end = max(start - position, 0), min(stop - position, batch.num_rows)
+            position += batch.num_rows
+            if begin < end:
+                rows = batch if end - begin == batch.num_rows else batch.slice(begin, end - begin)
+                yield {source: self._column(rows, source) for source in sources}
+
+    def _column(self, batch: Any, source: str) -> Column:
+        path = self._paths[source].split(".")
+        array = batch.column(path[0])
+        offsets = None
+        pyarrow = require("pyarrow", extra="io")
+        parents = pyarrow.types
+        at = 1
+        while True:
+            array = getattr(array, "storage", array)  # awkward registers an extension type of its own
+            if array.null_count:
+                raise InputFileError(
+                    f"{self.path}: {source} has {array.null_count} missing values; fill or drop them when "
+                    "writing the file"
+                )
+            if (parents.is_list(array.type) or parents.is_large_list(array.type)) and offsets is None:
+                offsets, array = array.offsets.to_numpy(zero_copy_only=False), array.values
+                array = array.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
+                offsets = offsets - offsets[0] if offsets[0] else offsets
+                at += 2
+            elif parents.is_struct(array.type) and at < len(path):
+                array = (
+                    array.field(path[at])
+                    if array.offset == 0
+                    else array.flatten()[array.type.get_field_index(path[at])]
+                )
+                at += 1
+            else:
+                break
+        if not (
+            parents.is_integer(array.type)
+            or parents.is_floating(array.type)
+            or parents.is_boolean(array.type)
+        ):
+            raise SchemaError(
+                f"{self.path}: {source} holds {array.type}, expected a number or a list of numbers per row"
+            )
+        values = array.to_numpy(zero_copy_only=False)
+        return values if offsets is None else Ragged(offsets, values)
+
+
+def _leaf_paths(schema: Any) -> dict[str, str]:
+    """Map the names that schemas use (``Jet.pt``, ``Jet_pt``) to the paths of Parquet's leaf columns."""
+    paths = {}
+    for k in range(len(schema)):
+        path = schema.column(k).path
+        parts = path.split(".")
+        if len(parts) >= 3 and tuple(parts[1:3]) in _LIST_LEVELS:
+            parts = [parts[0], *parts[3:]]
+        paths[".".join(parts)] = path
+    return paths

@@ -1,0 +1,146 @@
+"""Which files a user means: paths, wildcards, URLs, ``file.root:Tree``, lists of these, ``{path: tree}``.
+
+Out: `Location`s in a deterministic order, the user's for lists and sorted for wildcards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from evtok._optional import require
+from evtok.errors import InputFileError
+from evtok.io.faults import reading
+
+#: URL schemes that may be opened. A name found in a file never becomes a path.
+SCHEMES = (
+    "file",
+    "http",
+    "https",
+    "root",
+    "roots",
+    "s3",
+    "gs",
+    "gcs",
+    "abfs",
+    "hdfs",
+    "memory",
+    "simplecache",
+    "filecache",
+)
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://|^([A-Za-z][A-Za-z0-9+.-]*)::")
+_TREE = re.compile(r"^(?P<path>.+\.root):(?P<tree>[^:]+)$")
+
+
+@dataclass(frozen=True)
+class Location:
+    """One file: a local path or URL, and the tree that was asked for, if any."""
+
+    path: str
+    tree: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.tree}" if self.tree else self.path
+
+    @property
+    def is_url(self) -> bool:
+        """Whether fsspec opens it."""
+        return _SCHEME.match(self.path) is not None
+
+    def size(self) -> int:
+        """Bytes of the file."""
+        with reading(self.path, "its size", "check the path"):
+            if self.is_url:
+                filesystem, path = require("fsspec", extra="io").core.url_to_fs(self.path)
+                return int(filesystem.size(path))
+            return Path(self.path).stat().st_size
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """Open for reading bytes; a URL through fsspec."""
+        with self.handle() as file:
+            yield file
+
+    def handle(self) -> Any:
+        """Return an open binary file that the caller closes."""
+        with reading(self.path, "it", "check the path"):
+            if self.is_url:
+                return require("fsspec", extra="io").open(self.path, "rb").open()
+            return Path(self.path).open("rb")
+
+
+def expand(paths: Any) -> list[Location]:
+    """List the files that `paths` means.
+
+    Parameters
+    ----------
+    paths : str, path, list of these, or mapping of path to tree
+        A path may be a URL, hold wildcards, and end in ``:Tree`` after ``.root``.
+
+    Raises
+    ------
+    InputFileError
+        Nothing given, a wildcard without a match, a folder, a URL scheme that is not allowed, a missing file.
+    """
+    if isinstance(paths, Mapping):
+        found = [one for path, tree in paths.items() for one in _expand_one(path, tree)]
+    elif isinstance(paths, (str, os.PathLike)):
+        found = _expand_one(paths, None)
+    elif isinstance(paths, Iterable):
+        found = [one for path in paths for one in expand(path)]
+    else:
+        raise InputFileError(f"paths: expected a path, a list of paths or a dict, got {type(paths).__name__}")
+    if not found:
+        raise InputFileError("paths: no file given")
+    return found
+
+
+def _expand_one(path: str | os.PathLike[str], tree: Any) -> list[Location]:
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise InputFileError(f"paths: expected a path, got {text!r}")
+    if tree is not None and not isinstance(tree, str):
+        raise InputFileError(f"{text}: expected the name of a tree, got {tree!r}")
+    match = _TREE.match(text)
+    if tree is None and match and not Path(text).exists():
+        text, tree = match["path"], match["tree"]
+    scheme = _SCHEME.match(text)
+    if scheme:
+        return [Location(one, tree) for one in _expand_url(text, (scheme[1] or scheme[2]).lower())]
+    return [Location(one, tree) for one in _expand_local(text)]
+
+
+def _expand_local(text: str) -> list[str]:
+    text = os.path.expanduser(text)  # noqa: PTH111  (paths stay as the user wrote them)
+    path = Path(text)
+    if path.is_dir():
+        raise InputFileError(f"{text}: is a folder; give its files, for example '{path / '*.root'}'")
+    if not path.exists():
+        found = sorted(one for one in glob.glob(text, recursive=True) if Path(one).is_file())  # noqa: PTH207
+        if found:
+            return found
+        kind = "no file matches this pattern" if glob.has_magic(text) else "no such file"
+        raise InputFileError(f"{text}: {kind}; the current folder is {Path.cwd()}")
+    if not path.is_file():
+        raise InputFileError(f"{text}: not a regular file (a device, pipe or socket)")
+    return [text]
+
+
+def _expand_url(text: str, scheme: str) -> list[str]:
+    if scheme not in SCHEMES:
+        raise InputFileError(f"{text}: URL scheme {scheme!r} is not allowed; allowed: {', '.join(SCHEMES)}")
+    if not glob.has_magic(text.split("?", 1)[0] if scheme.startswith("http") else text):
+        return [text]
+    with reading(text, "the files that match", "check the URL"):
+        filesystem, pattern = require("fsspec", extra="io").core.url_to_fs(text)
+        found = sorted(filesystem.unstrip_protocol(one) for one in filesystem.glob(pattern))
+    if not found:
+        raise InputFileError(f"{text}: no file matches this pattern")
+    return found
