@@ -74,13 +74,13 @@ py::dict parse(const Text& text, int64_t max_records, bool last, const DarkMachi
 
 py::dict parse_any(const py::buffer& buffer, int64_t max_records, bool last,
                    const std::array<uint8_t, 7>& codes, const std::optional<std::vector<std::string>>& names,
-                   bool skip_bad, bool float64, int threads) {
+                   double energy_divisor, bool skip_bad, bool float64, int threads) {
   const Text text(buffer);
   std::map<std::string, int32_t, std::less<>> table;
   if (names)
     for (size_t code = 0; code < names->size(); ++code)
       table.emplace((*names)[code], static_cast<int32_t>(code));
-  const DarkMachinesOptions options{codes, names ? &table : nullptr, skip_bad, threads};
+  const DarkMachinesOptions options{codes, names ? &table : nullptr, energy_divisor, skip_bad, threads};
   return float64 ? parse<double>(text, max_records, last, options)
                  : parse<float>(text, max_records, last, options);
 }
@@ -96,7 +96,8 @@ void bind_darkmachines(py::module_& m) {
       "darkmachines_processes", &processes, py::arg("text"), py::arg("names"),
       "`names` and the names of processes that whole lines of text add to it, in order of first appearance.");
   m.def("parse_darkmachines", &parse_any, py::arg("text"), py::arg("max_records"), py::arg("last"),
-        py::arg("codes"), py::arg("processes"), py::arg("skip_bad"), py::arg("float64"), py::arg("threads"),
+        py::arg("codes"), py::arg("processes"), py::arg("energy_divisor"), py::arg("skip_bad"),
+        py::arg("float64"), py::arg("threads"),
         "Parse whole lines of text: used, lines, records, offsets, columns, fields, and bad as (line, "
         "record, begin, "
         "end, reason), counted from the start of text.");

@@ -39,7 +39,7 @@ struct Place {
 constexpr Place weight_place{"field 3 (weight)", false}, met_place{"field 4 (MET)", false},
     met_phi_place{"field 5 (METphi)", false}, energy_place{"E", true}, pt_place{"pt", true},
     eta_place{"eta", true}, phi_place{"phi", true};
-constexpr double unscaled = 1, mev_per_gev = 1000;
+constexpr double unscaled = 1;
 
 /// Reads records, one at a time, into a piece.
 template <class Real> class RecordParser {
@@ -74,7 +74,7 @@ private:
   bool read_header(DarkMachinesEvent<Real>& event) {
     return read_id(event.id) && separator("field 2 (process)") && read_process(event.process) &&
            separator("field 3 (weight)") && read_number(weight_place, unscaled, event.weight) &&
-           separator("field 4 (MET)") && read_number(met_place, mev_per_gev, event.met) &&
+           separator("field 4 (MET)") && read_number(met_place, options_.energy_divisor, event.met) &&
            separator("field 5 (METphi)") && read_number(met_phi_place, unscaled, event.met_phi) &&
            end_of_field("field 5 (METphi)");
   }
@@ -82,9 +82,9 @@ private:
   bool read_objects() {
     DarkMachinesObject<Real> object;
     while (p_ != end_) {
-      if (!read_type(object.type) || !read_number(energy_place, mev_per_gev, object.energy) ||
-          !comma(pt_place) || !read_number(pt_place, mev_per_gev, object.pt) || !comma(eta_place) ||
-          !read_number(eta_place, unscaled, object.eta) || !comma(phi_place) ||
+      if (!read_type(object.type) || !read_number(energy_place, options_.energy_divisor, object.energy) ||
+          !comma(pt_place) || !read_number(pt_place, options_.energy_divisor, object.pt) ||
+          !comma(eta_place) || !read_number(eta_place, unscaled, object.eta) || !comma(phi_place) ||
           !read_number(phi_place, unscaled, object.phi) || !end_of_object())
         return false;
       piece_.objects.push_back(object);

@@ -82,8 +82,9 @@ struct BadRecord {
 struct DarkMachinesOptions {
   std::array<uint8_t, 7> codes{0, 1, 2, 3, 4, 5, 6};  // of darkmachines_types, or no_code
   const std::map<std::string, int32_t, std::less<>>*
-      processes{};        // borrowed; codes of process names, if wanted
-  bool skip_bad = false;  // false: stop at the first bad record
+      processes{};               // borrowed; codes of process names, if wanted
+  double energy_divisor = 1000;  // energies of the text in one GeV
+  bool skip_bad = false;         // false: stop at the first bad record
   int threads = 1;
 };
 
