@@ -1,0 +1,58 @@
+# make demo and make test do all set-up: python3 with venv and headers, g++ and make are enough.
+.PHONY: demo test bench lint format clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+# Pins what is installed, and what builds it (the second name is for pip 25.3 and later).
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(PIP_CONSTRAINT)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find cpp python -type f \
+  ! -name '*.so' ! -name '*.pyc' ! -path 'cpp/tests/*')
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/python examples/demo.py demo-output
+
+# The tests import the installed package, not the checkout: its sources lie in python/.
+test: $(VENV)/test.stamp
+	cmake --preset release $(CMAKE_ARGUMENTS)
+	cmake --build --preset release
+	ctest --preset release
+	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+
+bench: $(VENV)/test.stamp
+	mkdir -p bench-output
+	$(BIN)/evtok bench --peers --json bench-output/bench.json
+
+LINTED := cpp cuda
+lint: $(VENV)/test.stamp
+	ruff check .
+	ruff format --check .
+	find $(LINTED) -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format --dry-run -Werror
+	mypy
+	$(BIN)/python -m mypy.stubtest evtok._core --allowlist tests/stubtest-allowlist.txt
+
+format: $(VENV)/test.stamp
+	ruff check --fix .
+	ruff format .
+	find $(LINTED) -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format -i
+
+clean:
+	rm -rf $(VENV) build dist demo-output bench-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/created.stamp:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# A stamp is older than any source that changed since: then the package is built and installed anew.
+$(VENV)/demo.stamp: $(VENV)/created.stamp $(SOURCES)
+	$(BIN)/python -m pip install '.[io,cli,plot]'
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/created.stamp $(SOURCES)
+	$(BIN)/python -m pip install '.[io,cli,plot,dev]' torch
+	touch $@ $(VENV)/demo.stamp
