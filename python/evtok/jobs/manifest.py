@@ -1,0 +1,145 @@
+"""The manifest of a job: the plan, and when the job is done, the account of every event and every shard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Self
+
+from evtok.errors import JobError, ShardError
+from evtok.jobs.documents import only_keys, seal, unseal
+from evtok.jobs.plan import Plan, Task
+from evtok.jobs.record import Counts, ShardRecord
+
+NAME = "manifest.json"
+MANIFEST_FORMAT = 1
+NOTHING = Counts()
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """One shard as the manifest knows it."""
+
+    name: str
+    index: int
+    size: int
+    sha256: str
+    content: str
+    events: int
+    ids: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A range that could not be read: all its events are quarantined."""
+
+    index: int
+    file: int
+    start: int
+    stop: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` says.
+
+    `complete` is False while the job runs, and stays False after a job whose quarantine was not allowed.
+    """
+
+    plan: Plan
+    complete: bool = False
+    shards: tuple[ShardEntry, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    files: tuple[Counts, ...] = ()
+    totals: Counts = NOTHING
+
+    @classmethod
+    def of(cls, plan: Plan, records: Sequence[ShardRecord], refused: Sequence[Refused], *, complete: bool) -> Self:
+        """Add everything up.
+
+        Raises
+        ------
+        JobError
+            The events of a file do not add up.
+        """
+        shards = tuple(entry_of(r) for r in sorted(records, key=lambda r: r.index))
+        by_file = [Counts() for _ in plan.inputs]
+        for record in sorted(records, key=lambda r: r.index):
+            by_file[record.file] += record.counts
+        for lost in refused:
+            n = lost.stop - lost.start
+            by_file[lost.file] += Counts(read=n, quarantined=n)
+        for counts, file in zip(by_file, plan.inputs, strict=True):
+            counts.check(file.n_events, file.path)
+        totals = sum(by_file, NOTHING)
+        totals.check(sum(file.n_events for file in plan.inputs), "all inputs together")
+        return cls(plan, complete, shards, tuple(refused), tuple(by_file), totals)
+
+    def to_bytes(self) -> bytes:
+        """Write the document."""
+        return seal(
+            {
+                "format": MANIFEST_FORMAT,
+                "complete": self.complete,
+                "plan": self.plan.to_json(),
+                "shards": [list(asdict(shard).values()) for shard in self.shards],
+                "refused": [asdict(lost) for lost in self.refused],
+                "files": [counts.to_json() for counts in self.files],
+                "totals": self.totals.to_json(),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str) -> Self:
+        """Read the document.
+
+        Raises
+        ------
+        ShardError
+            Altered, of another format, or not a manifest.
+        """
+        content = unseal(data, name)
+        if content.get("format") != MANIFEST_FORMAT:
+            raise ShardError(
+                f"{name}: format {content.get('format')!r}; this evtok reads format {MANIFEST_FORMAT}"
+            )
+        found = only_keys(content, ["format", *(field.name for field in fields(cls))], name)
+        return cls(
+            Plan.from_json(found["plan"], name),
+            found["complete"],
+            tuple(ShardEntry(*row) for row in found["shards"]),
+            tuple(Refused(**row) for row in found["refused"]),
+            tuple(Counts.from_json(row, name) for row in found["files"]),
+            Counts.from_json(found["totals"], name),
+        )
+
+
+def entry_of(r: ShardRecord) -> ShardEntry:
+    """Return what the manifest keeps of a record."""
+    return ShardEntry(r.name, r.index, r.size, r.sha256, r.content, r.counts.written, r.ids, r.counts.quarantined)
+
+
+def read_record(data: bytes | None, plan: Plan, task: Task, name: str) -> ShardRecord:
+    """Read the record of a task and check that it is of this plan and this range.
+
+    Raises
+    ------
+    ShardError
+        Missing, altered, or of another job.
+    """
+    if data is None:
+        raise ShardError(f"{name}: the record is missing; run the job again to write the shard")
+    record = ShardRecord.from_bytes(data, name)
+    expected = (plan.digest(), task.index, task.file, task.start, task.stop, task.stem + plan.layout().suffix)
+    if (record.plan, record.index, record.file, record.start, record.stop, record.name) != expected:
+        raise ShardError(f"{name}: the record is of another job or another range than its name says")
+    return record
+
+
+def require_manifest(data: bytes | None, name: str) -> Manifest:
+    """Read a manifest that must be there."""
+    if data is None:
+        raise JobError(f"{name}: there is no manifest; expected a folder that `evtok tokenize` wrote")
+    return Manifest.from_bytes(data, name)

@@ -1,0 +1,133 @@
+"""The record of a shard: a small JSON document, written after the shard, that proves it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from evtok.errors import JobError, ShardError
+from evtok.jobs.documents import only_keys, seal, unseal
+
+RECORD_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A range of bytes of a file and their xxh3_128."""
+
+    offset: int
+    size: int
+    xxh3_128: str
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """One record batch: what it holds, and which bytes of the file it lies in."""
+
+    events: int
+    ids: int
+    segment: Segment
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Where the events of a range went; weights are sums of the field ``weight``, None without one."""
+
+    read: int = 0
+    written: int = 0
+    filtered: int = 0
+    quarantined: int = 0
+    weight_read: float | None = None
+    weight_written: float | None = None
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.read + other.read,
+            self.written + other.written,
+            self.filtered + other.filtered,
+            self.quarantined + other.quarantined,
+            _sum(self.weight_read, other.weight_read),
+            _sum(self.weight_written, other.weight_written),
+        )
+
+    def check(self, expected: int, name: str) -> None:
+        """Refuse an account that does not add up to the `expected` events of the input."""
+        if self.read != expected or self.read != self.written + self.filtered + self.quarantined:
+            raise JobError(
+                f"{name}: the events do not add up: {expected} expected, {self.read} read, {self.written} "
+                "written, "
+                f"{self.filtered} filtered, {self.quarantined} quarantined; did the file change while it "
+                "was read?"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return an object; sums that are not finite become text, which JSON can hold."""
+        return {
+            key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, content: Any, name: str) -> Self:
+        """Read what `to_json` returned."""
+        found = only_keys(content, [field.name for field in fields(cls)], name)
+        numbers: dict[str, Any] = {k: float(v) if isinstance(v, str) else v for k, v in found.items()}
+        return cls(**numbers)
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """What is known of one shard. `plan` is the digest of the plan that it belongs to."""
+
+    plan: str
+    index: int
+    file: int
+    start: int
+    stop: int
+    name: str
+    size: int
+    sha256: str
+    content: str
+    fingerprint: str
+    ids: int
+    counts: Counts
+    batches: tuple[BatchRecord, ...]
+    end: Segment
+    quarantine_sha256: str | None  # of the quarantine file of the range, None when nothing was quarantined
+
+    def to_bytes(self) -> bytes:
+        """Write the document."""
+        batches = [[b.events, b.ids, b.segment.offset, b.segment.size, b.segment.xxh3_128] for b in self.batches]
+        content = {
+            **asdict(self),
+            "counts": self.counts.to_json(),
+            "batches": batches,
+            "format": RECORD_FORMAT,
+        }
+        return seal(content)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str) -> Self:
+        """Read the document.
+
+        Raises
+        ------
+        ShardError
+            Altered, of another format, or not a record.
+        """
+        content = unseal(data, name)
+        if content.get("format") != RECORD_FORMAT:
+            raise ShardError(f"{name}: format {content.get('format')!r}; this evtok reads format {RECORD_FORMAT}")
+        found = only_keys(content, [field.name for field in fields(cls)] + ["format"], name)
+        del found["format"]
+        found["counts"] = Counts.from_json(found["counts"], name)
+        found["batches"] = tuple(BatchRecord(row[0], row[1], Segment(*row[2:])) for row in found["batches"])
+        found["end"] = Segment(**only_keys(found["end"], ("offset", "size", "xxh3_128"), name))
+        return cls(**found)
+
+
+def _sum(a: float | None, b: float | None) -> float | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b

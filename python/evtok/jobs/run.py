@@ -1,0 +1,210 @@
+"""Run a job on this machine: plan, prove what is there, write the rest, add everything up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evtok.errors import ArtefactError, InputFileError, InvalidEventsError, JobError
+from evtok.events import Events
+from evtok.jobs import manifest as manifests
+from evtok.jobs import resume
+from evtok.jobs.durable import OutputFolder
+from evtok.jobs.manifest import Manifest, Refused
+from evtok.jobs.pipeline import read_ahead
+from evtok.jobs.plan import Plan, Task
+from evtok.jobs.progress import Listener, Progress
+from evtok.jobs.record import Counts, ShardRecord
+from evtok.jobs.task import TaskRunner
+
+TOKENIZER = "tokenizer"
+
+_OBJECTS_PER_CHUNK = 2_000_000
+_FIRST_CHUNK, _SHORTEST_CHUNK, _LONGEST_CHUNK = 2_000, 256, 65_536
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What a job did: `shards` in all, of which `proven` were there already; `counts` of all events."""
+
+    folder: Path
+    shards: int
+    proven: int
+    counts: Counts
+    ids: int
+    size: int
+    seconds: float
+    refused: tuple[Refused, ...]
+    complete: bool
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What the reading thread hands over: events of a task, its end, or why it cannot be read."""
+
+    task: Task
+    events: Events | None = None
+    error: Exception | None = None
+
+
+class _UnreadableError(Exception):
+    """A range of an input that cannot be read."""
+
+
+def run_job(
+    source: Any,
+    tokenizer: Any,
+    plan: Plan,
+    output: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    allow_quarantine: bool = False,
+    listener: Listener | None = None,
+) -> JobReport:
+    """Carry out `plan` in the folder `output`; see `evtok.tokenize_files`.
+
+    Parameters
+    ----------
+    source : EventSource
+        Of the inputs of the plan, in their order.
+    tokenizer : tokenizer
+        With the fingerprint of the plan.
+    """
+    progress = Progress(listener)
+    with OutputFolder(output) as folder:
+        folder.lock()
+        folder.remove_temporaries()
+        previous = resume.begin(folder, plan)
+        _keep_tokenizer(folder, tokenizer)
+        state = resume.survey(folder, plan, previous)
+        shards = len(state.proven) + len(state.pending)
+        total = sum(file.n_events for file in plan.inputs)
+        proven_events = sum(record.stop - record.start for record in state.proven)
+        progress.start(str(folder.path), shards, total, len(state.proven), proven_events)
+        runner = TaskRunner(plan, tokenizer, folder, threads)
+        records, refused = list(state.proven), list[Refused]()
+        tasks = [task for task, _ in state.pending]
+        with contextlib.closing(read_ahead(_read(source, tasks))) as items:
+            for task, expected in state.pending:
+                try:
+                    record = runner.run(task, _chunks(items, progress.add), expected)
+                except _UnreadableError as error:
+                    if not allow_quarantine:
+                        raise error.__cause__ or error from None
+                    runner.refuse(task, str(error))
+                    refused.append(Refused(task.index, task.file, task.start, task.stop, str(error)))
+                    progress.say("unreadable", name=task.stem, file=plan.inputs[task.file].path, reason=str(error))
+                    continue
+                records.append(record)
+                progress.say("shard", **_summary(record))
+        return _finish(folder, plan, records, refused, allow_quarantine, len(state.proven), progress)
+
+
+def _read(source: Any, tasks: Sequence[Task]) -> Iterator[_Item]:
+    """Read the ranges of all tasks; runs in the reading thread.
+
+    The first chunk is short and tells how long chunks may be for `_OBJECTS_PER_CHUNK`, so that memory stays
+    bounded whether an event holds one object or thousands.
+    """
+    chunk = _FIRST_CHUNK
+    for task in tasks:
+        try:
+            position = task.start
+            while position < task.stop:
+                stop = min(position + chunk, task.stop) if chunk == _FIRST_CHUNK else task.stop
+                objects = 0
+                for events in source.iter_range(task.file, position, stop, chunk):
+                    yield _Item(task, events)
+                    objects += events.n_objects
+                wanted = int(_OBJECTS_PER_CHUNK * (stop - position) / max(1, objects))
+                chunk = max(_SHORTEST_CHUNK, min(_LONGEST_CHUNK, wanted))
+                position = stop
+        except (InputFileError, InvalidEventsError, OSError) as error:
+            yield _Item(task, error=error)
+        else:
+            yield _Item(task)
+
+
+def _chunks(items: Generator[_Item, None, None], count: Callable[[int], None]) -> Iterator[Events]:
+    """Yield the events of the task that comes next."""
+    for item in items:
+        if item.error is not None:
+            raise _UnreadableError(str(item.error)) from item.error
+        if item.events is None:
+            return
+        yield item.events
+        count(len(item.events))
+
+
+def _finish(
+    folder: OutputFolder,
+    plan: Plan,
+    records: Sequence[ShardRecord],
+    refused: Sequence[Refused],
+    allow_quarantine: bool,
+    proven: int,
+    progress: Progress,
+) -> JobReport:
+    manifest = Manifest.of(plan, records, refused, complete=True)
+    unreadable = [file for file in plan.inputs if file.unreadable is not None]
+    lost = manifest.totals.quarantined or bool(unreadable)
+    if lost and not allow_quarantine:
+        manifest = Manifest.of(plan, records, refused, complete=False)
+    folder.write(manifests.NAME, manifest.to_bytes())
+    report = JobReport(
+        folder=folder.path,
+        shards=len(records),
+        proven=proven,
+        counts=manifest.totals,
+        ids=sum(record.ids for record in records),
+        size=sum(record.size for record in records),
+        seconds=progress.seconds,
+        refused=tuple(refused),
+        complete=manifest.complete,
+    )
+    counts = report.counts
+    progress.say(
+        "finish",
+        read=counts.read,
+        written=counts.written,
+        filtered=counts.filtered,
+        quarantined=counts.quarantined,
+        ids=report.ids,
+        bytes=report.size,
+        complete=report.complete,
+    )
+    if not manifest.complete:
+        raise JobError(
+            f"{folder.path}: {counts.quarantined} of {counts.read} events are in quarantine, with their "
+            "reasons, in "
+            f"{folder.path / 'quarantine'}; if they may be left out, run again with allow_quarantine "
+            "(--allow-quarantine)"
+        )
+    return report
+
+
+def _keep_tokenizer(folder: OutputFolder, tokenizer: Any) -> None:
+    """Put a copy of the tokenizer beside the shards."""
+    if TOKENIZER not in folder.names():
+        folder.adopt(TOKENIZER, tokenizer.save)
+        return
+    from evtok.tokenizers import load_tokenizer
+
+    kept = load_tokenizer(folder.path / TOKENIZER)
+    if kept.fingerprint != tokenizer.fingerprint:
+        raise ArtefactError(f"{folder.path / TOKENIZER}: not the tokenizer of this job; somebody replaced it")
+
+
+def _summary(record: ShardRecord) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "events": record.counts.written,
+        "ids": record.ids,
+        "bytes": record.size,
+        "quarantined": record.counts.quarantined,
+        "sha256": record.sha256,
+    }

@@ -1,0 +1,196 @@
+"""Run one task: the events of one range become one shard and its record."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok.errors import JobError
+from evtok.events import Events
+from evtok.jobs import quarantine
+from evtok.jobs.batching import Batcher
+from evtok.jobs.durable import OutputFolder
+from evtok.jobs.inputs import stamp
+from evtok.jobs.plan import Plan, Task
+from evtok.jobs.record import Counts, ShardRecord
+from evtok.jobs.shard_format import Batch
+from evtok.jobs.shard_writer import ShardWriter
+
+Array = npt.NDArray[Any]
+WEIGHT = "weight"
+
+
+@dataclass
+class TaskRunner:
+    """Runs tasks of one plan; holds what all of them share."""
+
+    plan: Plan
+    tokenizer: Any
+    folder: OutputFolder
+    threads: int | None = None
+
+    def run(self, task: Task, chunks: Iterable[Events], expected: str | None) -> ShardRecord:
+        """Write the shard of `task`, then its record.
+
+        Parameters
+        ----------
+        task : Task
+        chunks : iterable of Events
+            The entries ``task.start`` to ``task.stop``, in order, cut anywhere.
+        expected : str or None
+            The sha256 that was recorded for this task before: the new shard must have it.
+
+        Raises
+        ------
+        JobError
+            The storage failed, the events do not add up, or the shard differs from the one that was recorded.
+        """
+        layout = self.plan.layout()
+        name = task.stem + layout.suffix
+        source = self.plan.inputs[task.file].path
+        account = _Account(weighted=WEIGHT in dict(self.plan.columns))
+        with self.folder.create(name) as file:
+            writer = ShardWriter(file, layout)
+            for batch in self._batches(task, chunks, account):
+                writer.write(batch)
+                account.add(batch)
+            end, sha256, content = writer.finish()
+            counts = account.counts()
+            counts.check(task.stop - task.start, f"{source}, entries {task.start} to {task.stop}")
+            if expected is not None and expected != sha256:
+                raise JobError(
+                    f"{file.path}: writing it again from {source} gives other bytes than were recorded: "
+                    "the input has "
+                    "changed since. Write to another folder, or bring the old input back"
+                )
+            if stamp(source) != self.plan.inputs[task.file].stamp:
+                raise JobError(f"{source}: the file changed while it was read; run again when nobody writes to it")
+            data = b"".join(account.refused)
+            self._write_quarantine(task, data)
+            file.commit()
+        record = ShardRecord(
+            plan=self.plan.digest(),
+            index=task.index,
+            file=task.file,
+            start=task.start,
+            stop=task.stop,
+            name=name,
+            size=file.size,
+            sha256=sha256,
+            content=content,
+            fingerprint=self.plan.fingerprint,
+            ids=sum(batch.ids for batch in writer.batches),
+            counts=counts,
+            batches=tuple(writer.batches),
+            end=end,
+            quarantine_sha256=hashlib.sha256(data).hexdigest() if data else None,
+        )
+        self.folder.write(task.stem + ".json", record.to_bytes())
+        return record
+
+    def _batches(self, task: Task, chunks: Iterable[Events], account: _Account) -> Iterator[Batch]:
+        dtype = self.plan.layout().ids_dtype
+        batcher = Batcher(task.stem, dtype)
+        entry = task.start
+        for events in chunks:
+            tokens, refused, reasons = quarantine.split(self.tokenizer, events, dtype, self.threads)
+            if tokens.fingerprint != self.plan.fingerprint:
+                raise JobError(f"{task.stem}: the tokenizer changed while the job was running")
+            columns = self._columns(task, events, entry)
+            if len(refused):
+                path = self.plan.inputs[task.file].path
+                lines = [
+                    quarantine.line(file=path, entry=entry + int(i), reason=reason)
+                    for i, reason in zip(refused, reasons, strict=True)
+                ]
+                account.refuse(lines, columns, refused)
+                columns = {name: np.delete(values, refused) for name, values in columns.items()}
+            yield from batcher.add(tokens.offsets, tokens.ids, columns)
+            entry += len(events)
+        yield from batcher.rest()
+
+    def refuse(self, task: Task, reason: str) -> None:
+        """Quarantine the whole range of a task, because it could not be read."""
+        path = self.plan.inputs[task.file].path
+        self._write_quarantine(task, quarantine.line(file=path, start=task.start, stop=task.stop, reason=reason))
+
+    def _write_quarantine(self, task: Task, data: bytes) -> None:
+        name = task.stem + ".jsonl"
+        if not data and quarantine.FOLDER not in self.folder.names():
+            return
+        with self.folder.subfolder(quarantine.FOLDER, create=True) as below:
+            if data:
+                below.write(name, data)
+            else:
+                below.remove(name)
+
+    def _columns(self, task: Task, events: Events, entry: int) -> dict[str, Array]:
+        columns: dict[str, Array] = {"entry": np.arange(entry, entry + len(events), dtype=np.int64)}
+        path = self.plan.inputs[task.file].path
+        for name, dtype in self.plan.columns[1:]:
+            if name not in events.fields:
+                raise JobError(
+                    f"{path}: has no field {name!r}, which the first input has; leave it out of keep=, or "
+                    "tokenize "
+                    "these files into a folder of their own"
+                )
+            columns[name] = _exactly(events.fields[name], np.dtype(dtype), name, path)
+        return columns
+
+
+class _Account:
+    """Counts of one task; weights are summed batch by batch, so that the sums do not depend on the chunks."""
+
+    def __init__(self, *, weighted: bool) -> None:
+        self._weighted = weighted
+        self._written = 0
+        self._weights: list[float] = []
+        self._refused_weights: list[float] = []
+        self.refused: list[bytes] = []
+
+    def add(self, batch: Batch) -> None:
+        self._written += len(batch)
+        if self._weighted:
+            self._weights.append(float(np.sum(batch.columns[WEIGHT], dtype=np.float64)))
+
+    def refuse(self, lines: list[bytes], columns: dict[str, Array], refused: npt.NDArray[np.int64]) -> None:
+        self.refused += lines
+        if self._weighted:
+            self._refused_weights += columns[WEIGHT][refused].astype(np.float64).tolist()
+
+    def counts(self) -> Counts:
+        return Counts(
+            read=self._written + len(self.refused),
+            written=self._written,
+            quarantined=len(self.refused),
+            weight_read=_sum(self._weights + self._refused_weights) if self._weighted else None,
+            weight_written=_sum(self._weights) if self._weighted else None,
+        )
+
+
+def _sum(values: list[float]) -> float:
+    """Add exactly and round once; what is not finite adds as IEEE says."""
+    try:
+        return math.fsum(values)
+    except (ValueError, OverflowError):
+        return float(np.sum(values))
+
+
+def _exactly(values: Array, dtype: np.dtype[Any], name: str, path: str) -> Array:
+    """Return `values` as `dtype`; refuse a file whose values that would change."""
+    if values.dtype == dtype:
+        return values
+    with np.errstate(all="ignore"):
+        cast = values.astype(dtype)
+        same = np.array_equal(cast.astype(values.dtype), values, equal_nan=values.dtype.kind == "f")
+    if not same:
+        raise JobError(
+            f"{path}: field {name!r} is {values.dtype}, the first input has {dtype}, and its values do not fit"
+        )
+    return cast

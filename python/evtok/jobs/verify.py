@@ -1,0 +1,165 @@
+"""Prove a folder of shards: read everything again, trust nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok.errors import EvtokError, ShardError
+from evtok.jobs import manifest as manifests
+from evtok.jobs import quarantine, resume
+from evtok.jobs.durable import OutputFolder
+from evtok.jobs.manifest import Manifest, ShardEntry, read_record, require_manifest
+from evtok.jobs.plan import Plan, Task
+from evtok.jobs.record import ShardRecord
+from evtok.jobs.shard_format import ContentHash
+from evtok.jobs.shard_reader import ShardFile
+
+
+@dataclass
+class VerifyReport:
+    """What `verify` found. `problems` is empty when everything is proven."""
+
+    folder: Path
+    shards: int = 0
+    events: int = 0
+    ids: int = 0
+    size: int = 0
+    quarantined: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the folder is proven."""
+        return not self.problems
+
+
+def verify(folder: str | os.PathLike[str]) -> VerifyReport:
+    """Read a job's folder again and prove it: documents, sizes, hashes, ids, counts, accounts.
+
+    Parameters
+    ----------
+    folder : path
+        That `evtok tokenize` wrote.
+
+    Returns
+    -------
+    VerifyReport
+        With one line for each problem; it is for the caller to stop when it is not ``ok``.
+
+    Raises
+    ------
+    JobError
+        There is no job in this folder.
+    """
+    path = Path(folder)
+    report = VerifyReport(path)
+    with OutputFolder(path, create=False) as opened:
+        try:
+            manifest = require_manifest(opened.read(manifests.NAME), str(path / manifests.NAME))
+        except ShardError as error:
+            report.problems.append(str(error))
+            return report
+        report.problems += _tokenizer(path, manifest.plan)
+        report.problems += _foreign(opened, manifest)
+        if not manifest.complete:
+            report.problems.append(f"{path}: the job is not finished; run the same command again to go on")
+        records = []
+        entries = {entry.index: entry for entry in manifest.shards}
+        refused = {lost.index for lost in manifest.refused}
+        for task in manifest.plan.tasks():
+            if task.index in refused:
+                continue
+            try:
+                records.append(_shard(opened, manifest.plan, task, entries.get(task.index), report))
+            except EvtokError as error:
+                report.problems.append(str(error))
+        if manifest.complete and not report.problems:
+            report.problems += _account(manifest, records)
+    return report
+
+
+def _shard(
+    folder: OutputFolder, plan: Plan, task: Task, entry: ShardEntry | None, report: VerifyReport
+) -> ShardRecord:
+    name = task.stem + ".json"
+    record = read_record(folder.read(name), plan, task, str(folder.path / name))
+    if entry is not None and manifests.entry_of(record) != entry:
+        raise ShardError(f"{folder.path / name}: the record and the manifest state different things")
+    shard = ShardFile(folder.path, record, plan.layout())
+    if hashlib.sha256(shard.raw()).hexdigest() != record.sha256:
+        raise ShardError(f"{shard.path}: does not have its recorded sha256; remove it and run the job again")
+    content, events, ids, last = ContentHash(plan.layout()), 0, 0, task.start - 1
+    for k in range(len(record.batches)):
+        batch = shard.batch(k)
+        _check_ids(batch.offsets, batch.ids, plan.vocab_size, str(shard.path))
+        entries = batch.columns["entry"]
+        if entries[0] <= last or np.any(np.diff(entries) <= 0) or entries[-1] >= task.stop:
+            raise ShardError(f"{shard.path}: entries are not those of rows {task.start} to {task.stop}, in order")
+        last = int(entries[-1])
+        content.update(batch)
+        events, ids = events + len(batch), ids + len(batch.ids)
+    if (content.hexdigest(), events, ids) != (record.content, record.counts.written, record.ids):
+        raise ShardError(f"{shard.path}: content or counts are not those of its record")
+    record.counts.check(task.stop - task.start, str(shard.path))
+    _check_quarantine(folder, record)
+    report.shards += 1
+    report.events += events
+    report.ids += ids
+    report.size += record.size
+    report.quarantined += record.counts.quarantined
+    return record
+
+
+def _check_ids(offsets: npt.NDArray[Any], ids: npt.NDArray[Any], vocab_size: int, name: str) -> None:
+    if np.any(np.diff(offsets) < 0):
+        raise ShardError(f"{name}: an event ends before it begins")
+    if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= vocab_size):
+        raise ShardError(f"{name}: holds an id outside the vocabulary of {vocab_size}")
+
+
+def _check_quarantine(folder: OutputFolder, record: ShardRecord) -> None:
+    if record.quarantine_sha256 is None:
+        return
+    name = record.name.partition(".")[0] + ".jsonl"
+    with folder.subfolder(quarantine.FOLDER) as below:
+        data = below.read(name)
+    if data is None or hashlib.sha256(data).hexdigest() != record.quarantine_sha256:
+        raise ShardError(f"{folder.path / quarantine.FOLDER / name}: missing or altered")
+    if data.count(b"\n") != record.counts.quarantined:
+        raise ShardError(f"{folder.path / quarantine.FOLDER / name}: does not list every event in quarantine")
+
+
+def _account(manifest: Manifest, records: list[ShardRecord]) -> Iterator[str]:
+    again = Manifest.of(manifest.plan, records, manifest.refused, complete=True)
+    if again != manifest:
+        yield f"{manifests.NAME}: its sums are not those of the records"
+
+
+def _tokenizer(path: Path, plan: Plan) -> Iterator[str]:
+    from evtok.tokenizers import load_tokenizer
+
+    try:
+        found = load_tokenizer(path / "tokenizer").fingerprint
+    except (EvtokError, OSError) as error:
+        yield str(error)
+        return
+    if found != plan.fingerprint:
+        yield f"{path / 'tokenizer'}: not the tokenizer that wrote these shards"
+
+
+def _foreign(folder: OutputFolder, manifest: Manifest) -> Iterator[str]:
+    """Files that look like shards and belong to no task would be picked up by other readers."""
+    suffixes = (manifest.plan.layout().suffix, ".json")
+    refused = {lost.index for lost in manifest.refused}
+    known = {task.stem + s for task in manifest.plan.tasks() if task.index not in refused for s in suffixes}
+    for name in folder.names():
+        if resume.is_shard_name(name) and name not in known:
+            yield f"{folder.path / name}: belongs to no task of this job; remove it"
