@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 def merge_collections(
     collections: Sequence[tuple[npt.NDArray[Any], Mapping[str, Any]]], dtypes: Mapping[str, np.dtype[Any]]
+) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
     """Merge ragged collections of the same events: the first collection comes first in each event.
-    """Merge ragged collections of the same events: in each event, the objects of the first collection come first.
 
     Parameters
     ----------
@@ -101,7 +101,8 @@ def parse_darkmachines(
     Parameters
     ----------
     text : bytes
-        Lines that end with a line feed, or with a carriage return before it; the last may lack it. Empty lines are passed over.
+        Lines that end with a line feed, or a carriage return and a line feed; the last may lack both. Empty
+        lines are passed over.
     types : sequence of str
         Names of the type codes.
     dtype : float32 or float64
@@ -125,7 +126,7 @@ def parse_darkmachines(
         if not number.fullmatch(value) or len(value) > 1024:
             raise ValueError(value)
         with np.errstate(over="ignore", under="ignore"):
-            rounded = np.dtype(to).type(float(value) / divisor)
+            rounded = np.float64(float(value) / divisor).astype(to)
         if not np.isfinite(rounded):
             raise OverflowError(value)
         return rounded
