@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+import evtok
 from evtok import _core
+
+
+def pytest_report_header() -> str:
+    """Say which evtok is tested: the installed one, or that of PYTHONPATH."""
+    isas = ", ".join(_core.available_isas())
+    return f"evtok {evtok.__version__} in {Path(evtok.__file__).parent}; instruction sets: {isas}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With EVTOK_REQUIRE_DATA=1, as in CI, a `data` test that skips has failed: nothing is left out silently."""
+    report = yield
+    required = os.environ.get("EVTOK_REQUIRE_DATA") == "1" and item.get_closest_marker("data") is not None
+    if required and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"EVTOK_REQUIRE_DATA=1, but this test of real data was skipped: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,67 @@
 """evtok: collider events to tokens, exact, reproducible, and as fast as memory.
 
 The stages, in the order in which data flow: `open_events` reads files into `Events`; a tokenizer turns events into
-`Tokens`; `tokenize_files` does both over many files and writes shards that can be verified; `TokenDataset` reads them.
+`Tokens`; `tokenize_files` does both over many files and writes shards that `verify` proves; `TokenDataset` reads them.
+`digitize` is the kernel alone, as a drop-in for NumPy's.
 """
 
 from __future__ import annotations
 
-from evtok._core import version as __version__
-from evtok.events import Events
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Events", "__version__"]
+from evtok._core import version as __version__
+
+if TYPE_CHECKING:
+    from evtok._backend import last_backend
+    from evtok._build import build_config
+    from evtok.binning import digitize
+    from evtok.dataset import TokenDataset
+    from evtok.events import Events
+    from evtok.io import open_events
+    from evtok.jobs import tokenize_files, verify
+    from evtok.tokenizers import BinnedTokenizer, load_tokenizer
+    from evtok.tokens import Tokens
+
+# Where each public name lives. Modules are imported when a name is first used, so that `import evtok` costs little.
+_HOMES = {
+    "BinnedTokenizer": "evtok.tokenizers",
+    "Events": "evtok.events",
+    "TokenDataset": "evtok.dataset",
+    "Tokens": "evtok.tokens",
+    "build_config": "evtok._build",
+    "digitize": "evtok.binning",
+    "last_backend": "evtok._backend",
+    "load_tokenizer": "evtok.tokenizers",
+    "open_events": "evtok.io",
+    "tokenize_files": "evtok.jobs",
+    "verify": "evtok.jobs",
+}
+
+__all__ = [
+    "BinnedTokenizer",
+    "Events",
+    "TokenDataset",
+    "Tokens",
+    "__version__",
+    "build_config",
+    "digitize",
+    "last_backend",
+    "load_tokenizer",
+    "open_events",
+    "tokenize_files",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'evtok' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -103,7 +103,9 @@ def offsets(x: Any, name: str) -> Array:
     """Return native contiguous offsets as int32, uint32 or int64 (n + 1,)."""
     array = to_numpy(x, name)
     if array.ndim != 1 or array.size < 1:
-        raise InvalidEventsError(f"{name}: expected shape (n_events + 1,) with at least one value, got {array.shape}")
+        raise InvalidEventsError(
+            f"{name}: expected shape (n_events + 1,) with at least one value, got {array.shape}"
+        )
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
     native = array.dtype.newbyteorder("=")
@@ -123,7 +125,9 @@ def check_offsets(x: Array, content: int, max_per_event: int) -> tuple[npt.NDArr
     """
     fault, event, value = _core.check_offsets(x, content, max_per_event)
     if fault:
-        raise InvalidEventsError(_FAULTS[fault].format(event=event, next=event + 1, value=value, content=content))
+        raise InvalidEventsError(
+            _FAULTS[fault].format(event=event, next=event + 1, value=value, content=content)
+        )
     begin, end = int(x[0]), int(x[-1])
     result = x.astype(np.int64, copy=False)
     return (result - begin if begin else result), begin, end
@@ -143,14 +147,18 @@ def from_awkward(objects: ak.Array) -> tuple[Array, dict[str, Array]]:
     layout = packed.layout
     if isinstance(layout, ak.contents.RegularArray):
         layout = layout.to_ListOffsetArray64(True)
-    if not isinstance(layout, ak.contents.ListOffsetArray) or not isinstance(layout.content, ak.contents.RecordArray):
+    if not isinstance(layout, ak.contents.ListOffsetArray) or not isinstance(
+        layout.content, ak.contents.RecordArray
+    ):
         raise TypeError(f"objects: expected a list of records in each event, got {packed.type}")
     records = layout.content
     columns = {}
     for name in records.fields:
         content = records[name]
         if not isinstance(content, ak.contents.NumpyArray):
-            raise TypeError(f"objects.{name}: expected numbers without missing values, got {content.form.type}")
+            raise TypeError(
+                f"objects.{name}: expected numbers without missing values, got {content.form.type}"
+            )
         columns[name] = np.asarray(content.data)
     return np.asarray(layout.offsets.data), columns
 

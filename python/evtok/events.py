@@ -84,7 +84,9 @@ class Events:
         if begin != 0 or end != content:
             kept = {name: value[begin:end] for name, value in kept.items()}
         n_events = len(checked) - 1
-        kept_fields = {name: _arrays.column(value, f"fields[{name!r}]") for name, value in (fields or {}).items()}
+        kept_fields = {
+            name: _arrays.column(value, f"fields[{name!r}]") for name, value in (fields or {}).items()
+        }
         for name, value in kept_fields.items():
             if len(value) != n_events:
                 raise InvalidEventsError(
@@ -216,13 +218,19 @@ class Events:
             raise InvalidEventsError("parts: expected at least one Events, got none")
         head = parts[0]
         for k, part in enumerate(parts):
-            if (set(part.columns), set(part.fields), part.types) != (set(head.columns), set(head.fields), head.types):
+            if (set(part.columns), set(part.fields), part.types) != (
+                set(head.columns),
+                set(head.fields),
+                head.types,
+            ):
                 raise InvalidEventsError(
                     f"parts[{k}]: expected columns {sorted(head.columns)}, fields {sorted(head.fields)} and types "
                     f"{head.types} as in parts[0], got {sorted(part.columns)}, {sorted(part.fields)}, {part.types}"
                 )
         starts = np.cumsum([0] + [part.n_objects for part in parts], dtype=np.int64)
-        offsets = np.concatenate([np.zeros(1, np.int64)] + [p.offsets[1:] + s for p, s in zip(parts, starts, strict=False)])
+        offsets = np.concatenate(
+            [np.zeros(1, np.int64)] + [p.offsets[1:] + s for p, s in zip(parts, starts, strict=False)]
+        )
         return cls._trusted(
             offsets,
             {name: np.concatenate([part.columns[name] for part in parts]) for name in head.columns},

@@ -1,0 +1,124 @@
+"""`evtok.digitize`: the drop-in for `numpy.digitize`, exact and parallel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok import _arrays, _backend, _core
+
+# Inputs that are not contiguous are copied in pieces of this many values, so that no call needs a second copy of
+# all of x.
+_PIECE = 1 << 19
+
+
+def digitize(
+    x: Any, edges: npt.ArrayLike, right: bool = False, threads: int | None = None, out: Any | None = None
+) -> Any:
+    """Return the bin of each value among `edges`, as `numpy.digitize` does, bit for bit.
+
+    Parameters
+    ----------
+    x : array of real numbers, any shape and layout
+        NumPy array, torch tensor on the CPU, or flat awkward array; a scalar gives a scalar.
+    edges : array (n_edges,)
+        Increasing or decreasing.
+    right : bool
+        False: bin i is ``edges[i - 1] <= x < edges[i]``. True: ``edges[i - 1] < x <= edges[i]``.
+        (`torch.bucketize` means the opposite by its `right`.)
+    threads : int, optional
+        Threads to use; by default `EVTOK_NUM_THREADS` or the CPUs that this process may use.
+    out : int64 array of the shape of x, optional
+        Written and returned; contiguous, and not overlapping `x`.
+
+    Returns
+    -------
+    int64 array of the shape of x, of the kind of x
+        From 0 to n_edges. NaN goes where NumPy puts it: n_edges for increasing edges, 0 for decreasing ones.
+
+    Raises
+    ------
+    TypeError
+        `x` or `edges` are not real numbers.
+    ValueError
+        `edges` are not one-dimensional, or not monotonic, or `out` does not fit.
+
+    Notes
+    -----
+    Values and edges of any two dtypes are compared exactly, as NumPy does after its promotion. Integers that float64
+    cannot hold, float128, and edges that hold NaN are left to NumPy itself; `evtok.last_backend` tells.
+    """
+    values = _arrays.to_numpy(x, "x")
+    borders = _arrays.to_numpy(edges, "edges")
+    if borders.ndim != 1:
+        raise ValueError(f"edges: expected one dimension, got shape {borders.shape}")
+    if out is not None:
+        _check_out(out, values)
+    if not (_is_exact(values) and _is_exact(borders)) or bool(np.isnan(borders).any()):
+        _backend.used_peer("numpy")
+        result = np.asarray(np.digitize(values, borders, right=right), np.int64)
+        if out is not None:
+            out[...] = result
+            return out
+        return _finish(result, x)
+
+    falling = _is_falling(borders)
+    rising = (
+        borders[::-1] if falling else borders
+    )  # NumPy keeps `right` as it is, and counts from the other end
+    narrow = values.dtype.kind == "f" and values.dtype.itemsize <= 4
+    dtype = np.dtype(np.float32 if narrow else np.float64)
+    thresholds = _float32_thresholds(rising, right) if narrow else np.require(rising, dtype, ("C", "A"))
+    codes = np.empty(values.shape, np.int64) if out is None else out
+    flat = codes.reshape(-1)
+    if values.dtype == dtype and values.flags.c_contiguous and values.flags.aligned:
+        _core.digitize(values.reshape(-1), thresholds, right, falling, threads or 0, flat)
+    else:
+        source = values.reshape(-1) if values.flags.c_contiguous else values.flat
+        for start in range(0, values.size, _PIECE):
+            piece = np.require(source[start : start + _PIECE], dtype, ("C", "A"))
+            _core.digitize(piece, thresholds, right, falling, threads or 0, flat[start : start + _PIECE])
+    _backend.used_native()
+    return codes if out is not None else _finish(codes, x)
+
+
+def _finish(codes: npt.NDArray[np.int64], x: Any) -> Any:
+    return _arrays.like(codes, x) if codes.ndim else np.int64(codes[()])
+
+
+def _is_exact(x: npt.NDArray[Any]) -> bool:
+    """Tell whether float64 holds every value of `x`, so that comparing in it is what NumPy's promotion gives."""
+    if x.dtype.kind == "f":
+        return x.dtype.itemsize <= 8
+    return x.dtype.itemsize < 8 or not x.size or max(-int(x.min()), int(x.max())) <= 2**53
+
+
+def _float32_thresholds(edges: npt.NDArray[Any], right: bool) -> npt.NDArray[np.float32]:
+    """Return the float32 that every float32 passes exactly when it passes the edge."""
+    exact = edges.astype(np.float64)
+    with np.errstate(over="ignore"):
+        nearest = exact.astype(np.float32)
+    if right:  # edge < x: the largest float32 not above the edge
+        return np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+    return np.where(nearest < exact, np.nextafter(nearest, np.float32(np.inf)), nearest)
+
+
+def _is_falling(borders: npt.NDArray[Any]) -> bool:
+    steps_up = borders[1:] >= borders[:-1]
+    if steps_up.all():
+        return False
+    if (borders[1:] <= borders[:-1]).all():
+        return True
+    raise ValueError("edges: expected to increase or to decrease monotonically")
+
+
+def _check_out(out: Any, values: npt.NDArray[Any]) -> None:
+    if not isinstance(out, np.ndarray) or out.dtype != np.int64 or out.shape != values.shape:
+        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: expected an int64 NumPy array of shape {values.shape}, got {got}")
+    if not (out.flags.c_contiguous and out.flags.writeable):
+        raise ValueError("out: expected a contiguous writable array")
+    if np.may_share_memory(out, values):
+        raise ValueError("out: shares memory with x; give it memory of its own")

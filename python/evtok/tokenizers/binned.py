@@ -1,0 +1,366 @@
+"""`BinnedTokenizer`: one token for each object (or one for each feature of it), from bins of its features.
+
+In: `Events`. Out: `Tokens`, ragged. The ids are defined by the thresholds stored in the artefact, see
+``cpp/include/evtok/row_ids.hpp`` for the contract and `evtok.reference.binned_ids` for the readable definition.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok.errors import ArtefactError, FingerprintError, InvalidEventsError
+from evtok.events import TYPE_COLUMN, Events
+from evtok.tokenizers import artefact, binned_config, binned_decode, binned_encode, binned_fit
+from evtok.tokenizers.feature import Feature, FittedFeature
+from evtok.tokenizers.vocabulary import Vocabulary, strides
+from evtok.tokens import Tokens
+
+OnInvalid = Literal["raise", "sentinel"]
+
+#: The place of the objects in a sequence.
+OBJECTS = "objects"
+
+
+class BinnedTokenizer:
+    """Tokens from bins of each object's features.
+
+    Parameters
+    ----------
+    features : mapping of str to Feature
+        The binned features of an object by name, in the order of the mixed radix.
+    types : sequence of str or mapping of str to int, optional
+        Object types that the tokenizer knows, in the order of their digits, or with their digits. The type is the
+        first digit. None: objects have no type.
+    specials : sequence of str
+        Special tokens with ids at the low end: names of pad, mask, unk, cls, bos, eos, sep, in the order of their ids.
+    specials_high : sequence of str
+        The same, with ids at the high end.
+    order : {"last-fastest", "first-fastest"}
+        The mixed radix: ``(type * n_pt + pt) * n_eta + eta``, or ``type + n_types * (pt + n_pt * eta)``.
+    factorised : bool
+        False: one token for each object. True: one for each of its digits (type, features), each in an id block of
+        its own.
+    vocabulary : {"dense", "seen"}
+        Every combination of digits has an id, or only those seen by `fit`, by their rank in mixed-radix order; the
+        others are unknown.
+    event_features : mapping of str to Feature, optional
+        Tokens of the event by name, such as MET and METphi; `Feature.column` names a field.
+    sequence : sequence of str
+        What the sequence of an event holds: names of special tokens and event features, and ``"objects"`` once.
+    sort_by : str, optional
+        A column: objects by its falling value, equal ones as found. None: objects as found.
+    max_length : int, optional
+        The longest sequence, special and event tokens included.
+    too_long : {"raise", "truncate"}
+        What happens to a longer one. Truncation drops the last objects, and is counted.
+    headroom : float
+        Ids kept free at the end, as a fraction of the highest one.
+
+    Notes
+    -----
+    A NaN, an infinity, or a value outside the domain of the transform is invalid: `encode` raises, or gives -1 for
+    the object, as it is told. An unknown value (an unknown type, an unseen combination, a value outside the edges
+    where the feature says so) becomes the special token ``unk`` and is counted; without ``unk`` it is invalid.
+    """
+
+    def __init__(
+        self,
+        features: Mapping[str, Feature],
+        *,
+        types: Sequence[str] | Mapping[str, int] | None = None,
+        specials: Sequence[str] = ("pad", "mask", "unk", "cls"),
+        specials_high: Sequence[str] = (),
+        order: Literal["last-fastest", "first-fastest"] = "last-fastest",
+        factorised: bool = False,
+        vocabulary: Literal["dense", "seen"] = "dense",
+        event_features: Mapping[str, Feature] | None = None,
+        sequence: Sequence[str] = (OBJECTS,),
+        sort_by: str | None = None,
+        max_length: int | None = None,
+        too_long: Literal["raise", "truncate"] = "raise",
+        headroom: float = 0.0,
+    ) -> None:
+        self.settings = binned_config.Settings(
+            features=dict(features),
+            types=binned_config.type_table(types),
+            specials=tuple(specials),
+            specials_high=tuple(specials_high),
+            order=order,
+            factorised=factorised,
+            vocabulary=vocabulary,
+            event_features=dict(event_features or {}),
+            sequence=tuple(sequence),
+            sort_by=sort_by,
+            max_length=max_length,
+            too_long=too_long,
+            headroom=headroom,
+        )
+        self._fitted: dict[str, FittedFeature] = {}
+        self._seen: npt.NDArray[np.int32] | None = None
+        self._ranks: npt.NDArray[np.int32] | None = None
+        self._fingerprint = ""
+        if not binned_fit.needs_data(self.settings):
+            self.fit(())
+
+    # ---- what it is -------------------------------------------------------------------------------------------
+
+    @property
+    def is_fitted(self) -> bool:
+        """True when every edge (and the vocabulary of combinations seen) is known."""
+        return bool(self._fingerprint)
+
+    @property
+    def fitted(self) -> Mapping[str, FittedFeature]:
+        """Edges and thresholds of each feature, those of the event included."""
+        self._require_fit()
+        return self._fitted
+
+    @property
+    def seen(self) -> npt.NDArray[np.int32] | None:
+        """Mixed-radix keys of the combinations seen (n_seen,), increasing; None for a dense vocabulary."""
+        return self._seen
+
+    @property
+    def ranks(self) -> npt.NDArray[np.int32] | None:
+        """Rank of each key among those seen, or -1 (n_keys,); None when `seen` is searched instead."""
+        return self._ranks
+
+    @property
+    def digits(self) -> dict[str, int]:
+        """Number of digits of each part of an object: its type if there are types, then its features."""
+        self._require_fit()
+        types = {TYPE_COLUMN: max(self.settings.types.values()) + 1} if self.settings.types else {}
+        return types | {name: self._fitted[name].n_digits for name in self.settings.features}
+
+    @property
+    def strides(self) -> dict[str, int]:
+        """Factor of each digit in the mixed radix."""
+        digits = self.digits
+        factors = strides(list(digits.values()), self.settings.order == "last-fastest")
+        return dict(zip(digits, factors, strict=True))
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Which id means what."""
+        digits = self.digits
+        if self.settings.factorised:
+            n_objects = sum(digits.values())
+        elif self._seen is not None:
+            n_objects = len(self._seen)
+        else:
+            n_objects = int(np.prod(list(digits.values()), dtype=np.int64))
+        return Vocabulary(
+            self.settings.specials,
+            self.settings.specials_high,
+            n_objects,
+            {name: self._fitted[name].n_digits for name in self.settings.event_features},
+            self.settings.headroom,
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids; every id is below it."""
+        return self.vocabulary.size
+
+    @property
+    def special_ids(self) -> dict[str, int]:
+        """Id of each special token by name."""
+        return self.vocabulary.special_ids
+
+    @property
+    def pad_id(self) -> int:
+        """Id of padding, or -1 when there is none."""
+        return self.special_ids.get("pad", -1)
+
+    @property
+    def required_columns(self) -> tuple[str, ...]:
+        """Columns of `Events` that `encode` reads."""
+        names = [feature.column for feature in self.settings.features.values()]
+        if self.settings.types:
+            names.append(TYPE_COLUMN)
+        if self.settings.sort_by:
+            names.append(self.settings.sort_by)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def required_fields(self) -> tuple[str, ...]:
+        """Fields of `Events` that `encode` reads."""
+        names = [feature.column for feature in self.settings.event_features.values()]
+        names += [f.relative_to for f in self.settings.features.values() if f.relative_to is not None]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of all that decides the tokens."""
+        self._require_fit()
+        return self._fingerprint
+
+    def _require_fit(self) -> None:
+        if not self.is_fitted:
+            raise ValueError("this tokenizer has edges to be fitted: call fit(events) first")
+
+    # ---- fitting ----------------------------------------------------------------------------------------------
+
+    def fit(
+        self, source: Events | Iterable[Events], *, on_invalid: Literal["raise", "skip"] = "raise"
+    ) -> Self:
+        """Find the edges (and the combinations seen) from data; returns self.
+
+        Parameters
+        ----------
+        source : Events, sequence of Events, or an open source
+            Read several times in chunks; the result does not depend on the chunks or their order.
+        on_invalid : {"raise", "skip"}
+            What to do with invalid values; skipped ones are left out of the edges.
+
+        Raises
+        ------
+        InvalidEventsError
+            An invalid value, or no valid one, for a feature.
+        TypeError
+            An iterator, which could be read only once.
+        """
+        fitted, seen = binned_fit.fit(self, source, on_invalid)
+        self._set_fitted(fitted, seen)
+        return self
+
+    def _set_fitted(self, fitted: dict[str, FittedFeature], seen: npt.NDArray[np.int32] | None) -> None:
+        self._fitted = fitted
+        self._seen = seen
+        self._fingerprint = "being computed"  # lets the properties below work
+        try:
+            self._ranks = binned_encode.rank_table(self)
+            if not self.settings.factorised:
+                _ = self.strides  # raises if there are too many combinations
+            config, tensors = binned_config.to_artefact(self.settings, fitted, seen)
+            self._fingerprint = artefact.fingerprint(config, tensors)
+        except BaseException:
+            self._fingerprint = ""
+            raise
+
+    # ---- encoding and decoding --------------------------------------------------------------------------------
+
+    def encode(
+        self,
+        events: Events,
+        *,
+        on_invalid: OnInvalid = "raise",
+        threads: int | None = None,
+        dtype: npt.DTypeLike = np.int32,
+    ) -> Tokens:
+        """Turn events into tokens.
+
+        Parameters
+        ----------
+        events : Events
+            With the columns and fields of `required_columns` and `required_fields`.
+        on_invalid : {"raise", "sentinel"}
+            What to do with an invalid value: an error that names it, or -1 for its object.
+        threads : int, optional
+            Threads to use; by default `EVTOK_NUM_THREADS` or the CPUs that this process may use.
+        dtype : int32 or uint16
+            uint16 needs a vocabulary of at most 65 536 ids and ``on_invalid="raise"``.
+
+        Returns
+        -------
+        Tokens
+            Its `report` counts what was invalid, unknown and truncated.
+
+        Raises
+        ------
+        InvalidEventsError
+            A missing column, an invalid value, or a sequence above `max_length`.
+        """
+        self._require_fit()
+        return binned_encode.encode(self, events, on_invalid, threads or 0, np.dtype(dtype))
+
+    def decode(self, tokens: Tokens, *, seed: int | None = None) -> Events:
+        """Turn tokens back into events: each feature at the centre of its bin, or drawn uniformly within it.
+
+        Parameters
+        ----------
+        tokens : Tokens
+            Of this tokenizer.
+        seed : int, optional
+            Draw within the bins with this seed instead of taking their centres; centres and draws are uniform in the
+            transformed feature. A value of an open bin is its edge.
+
+        Returns
+        -------
+        Events
+            Columns are named as the features; relative features stay relative. Special tokens are left out; ``unk``
+            is an object of NaN (and of type ``unk``).
+
+        Raises
+        ------
+        FingerprintError
+            Tokens of another tokenizer.
+        InvalidEventsError
+            An id outside the vocabulary, or out of place.
+        """
+        self._require_fit()
+        if tokens.fingerprint and tokens.fingerprint != self._fingerprint:
+            raise FingerprintError(
+                f"tokens: made by tokenizer {tokens.fingerprint[:16]}…, this one is {self._fingerprint[:16]}…"
+            )
+        return binned_decode.decode(self, tokens, seed)
+
+    # ---- files ------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the tokenizer as a folder of JSON and safetensors, whole or not at all."""
+        self._require_fit()
+        artefact.save(folder, *binned_config.to_artefact(self.settings, self._fitted, self._seen))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read a tokenizer that `save` wrote; nothing in the folder is executed.
+
+        Raises
+        ------
+        ArtefactError
+            A missing, altered, hostile or newer artefact.
+        """
+        return cls.from_artefact(*artefact.load(folder))
+
+    @classmethod
+    def from_artefact(cls, config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Make the tokenizer from the content of its artefact."""
+        settings, fitted, seen = binned_config.from_artefact(config, tensors)
+        self = cls.__new__(cls)
+        self.settings = settings
+        self._ranks = None
+        try:
+            self._set_fitted(fitted, seen)
+        except (ValueError, InvalidEventsError) as error:
+            raise ArtefactError(f"tokenizer: {error}") from error
+        return self
+
+    @classmethod
+    def preset(cls, name: str, **options: Any) -> BinnedTokenizer:
+        """Make a tokenizer of a published scheme: ``finke`` or ``lut``; see `evtok.tokenizers.presets`."""
+        from evtok.tokenizers import presets
+
+        return presets.make(name, **options)
+
+    def __reduce__(self) -> Any:
+        if not self.is_fitted:
+            raise TypeError(
+                "a tokenizer that is not fitted cannot be sent to another process: call fit first"
+            )
+        return _from_artefact, binned_config.to_artefact(self.settings, self._fitted, self._seen)
+
+    def __repr__(self) -> str:
+        if not self.is_fitted:
+            return f"<BinnedTokenizer of {', '.join(self.settings.features)}, not fitted>"
+        digits = " x ".join(f"{name} {n}" for name, n in self.digits.items())
+        return f"<BinnedTokenizer: {digits}, {self.vocab_size} ids, {self._fingerprint[:12]}>"
+
+
+def _from_artefact(config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> BinnedTokenizer:
+    return BinnedTokenizer.from_artefact(config, tensors)

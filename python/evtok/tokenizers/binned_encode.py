@@ -1,0 +1,304 @@
+"""Encoding: lays the columns of events before the compiled kernel and turns its counts into errors and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok import _backend, _core
+from evtok.errors import InvalidEventsError
+from evtok.events import TYPE_COLUMN, Events
+from evtok.tokenizers.binned_config import Settings
+from evtok.tokenizers.feature import Feature, FittedFeature
+from evtok.tokenizers.vocabulary import strides
+from evtok.tokens import EncodeReport, Tokens
+
+if TYPE_CHECKING:
+    from evtok.tokenizers.binned import BinnedTokenizer
+
+# Keys up to this many are looked up in a table of ranks (64 MiB of int32); more are searched.
+_MAX_TABLE = 1 << 24
+
+_NO_LIMIT = (1 << 63) - 1
+
+
+def encode(
+    tokenizer: BinnedTokenizer, events: Events, on_invalid: str, threads: int, dtype: np.dtype[Any]
+) -> Tokens:
+    """Encode `events`; see `BinnedTokenizer.encode`."""
+    settings, vocabulary = tokenizer.settings, tokenizer.vocabulary
+    _check_arguments(on_invalid, dtype, vocabulary.size)
+    special_ids = vocabulary.special_ids
+    unknown = special_ids.get("unk", -1)
+    program = _program(settings, tokenizer.fitted, events, tokenizer.strides)
+    program.set_vocabulary(settings.factorised, vocabulary.object_base, unknown)
+    if tokenizer.ranks is not None:
+        program.set_ranks(tokenizer.ranks)
+    elif tokenizer.seen is not None:
+        program.set_seen(tokenizer.seen)
+
+    entries: dict[str, Any] = dict(special_ids)
+    invalid_event_tokens = 0
+    for name in settings.event_features:
+        ids = _event_ids(tokenizer, name, events, vocabulary.event_bases[name], unknown, threads)
+        n_bad = int((ids < 0).sum())
+        if n_bad and on_invalid == "raise":
+            _raise_invalid_event(tokenizer.fitted[name].feature, events, int(np.flatnonzero(ids < 0)[0]))
+        invalid_event_tokens += n_bad
+        entries[name] = ids
+
+    run: Any = program.sequences_uint16 if dtype == np.uint16 else program.sequences_int32
+    offsets, ids, counts = run(
+        [entries[name] for name in settings.before],
+        [entries[name] for name in settings.after],
+        _sort_column(settings, events),
+        _max_objects(tokenizer, events),
+        threads,
+    )
+    if counts["invalid"] and on_invalid == "raise":
+        _raise_invalid(tokenizer, events, counts["first_invalid"], counts["invalid"])
+    _backend.used_native()
+    return Tokens(
+        ids,
+        offsets,
+        fingerprint=tokenizer.fingerprint,
+        vocab_size=vocabulary.size,
+        pad_id=special_ids.get("pad", -1),
+        report=EncodeReport(
+            n_events=len(events),
+            n_objects=events.n_objects,
+            invalid=counts["invalid"],
+            unknown=counts["unknown"],
+            invalid_event_tokens=invalid_event_tokens,
+            truncated_events=counts["truncated_events"],
+            truncated_objects=counts["truncated_objects"],
+        ),
+    )
+
+
+def keys(
+    settings: Settings, fitted: Mapping[str, FittedFeature], events: Events, on_invalid: str
+) -> npt.NDArray[np.int32]:
+    """Return the distinct mixed-radix keys of the objects whose every digit is known."""
+    digits = [fitted[name].n_digits for name in settings.features]
+    if settings.types:
+        digits.insert(0, max(settings.types.values()) + 1)
+    factors = strides(digits, settings.order == "last-fastest")
+    names = ([TYPE_COLUMN] if settings.types else []) + list(settings.features)
+    program = _program(settings, fitted, events, dict(zip(names, factors, strict=True)))
+    program.set_vocabulary(False, 0, -1)
+    result = np.empty(events.n_objects, np.int32)
+    counts = program.ids(result, 0)
+    if counts["invalid"] and on_invalid == "raise":
+        raise InvalidEventsError(
+            f"source: {counts['invalid']} objects have an invalid value or an unknown type; drop them, or fit with "
+            "on_invalid='skip'"
+        )
+    return np.unique(result[result >= 0])
+
+
+def rank_table(tokenizer: BinnedTokenizer) -> npt.NDArray[np.int32] | None:
+    """Return the rank of each key, or None where a table would be too large or nothing is ranked."""
+    if tokenizer.seen is None:
+        return None
+    n_keys = int(np.prod(list(tokenizer.digits.values()), dtype=np.int64))
+    if tokenizer.seen.size and int(tokenizer.seen[-1]) >= n_keys:
+        raise ValueError(
+            f"seen: key {int(tokenizer.seen[-1])} is above the {n_keys} combinations of the digits"
+        )
+    if n_keys > _MAX_TABLE:
+        return None
+    table = np.full(n_keys, -1, np.int32)
+    table[tokenizer.seen] = np.arange(len(tokenizer.seen), dtype=np.int32)
+    return table
+
+
+def compared_values(feature: Feature, events: Events, *, of_event: bool = False) -> npt.NDArray[Any]:
+    """Return what is compared with the edges: the column, or the relative or wrapped value in float64."""
+    x = _column(events, feature.column, of_event)
+    if not feature.is_derived:
+        return x
+    value = x.astype(np.float64)
+    if feature.relative_to is not None:
+        value -= np.repeat(_reference(events, feature.relative_to), events.multiplicity)
+    return (value + np.pi) % (2 * np.pi) - np.pi if feature.wrap else value
+
+
+# ---- laying out -----------------------------------------------------------------------------------------------
+
+
+def _program(
+    settings: Settings, fitted: Mapping[str, FittedFeature], events: Events, factors: Mapping[str, int]
+) -> _core.RowProgram:
+    """Give every part of an object to the kernel, in the order of the mixed radix."""
+    program = _core.RowProgram(events.n_objects)
+    program.set_offsets(events.offsets)
+    base = len(settings.specials)  # of each block of digits, when factorised
+    if settings.types:
+        codes, contributions = _types(settings, events, 1 if settings.factorised else factors[TYPE_COLUMN])
+        program.add_types(codes, contributions, base)
+        base += max(settings.types.values()) + 1
+    for name in settings.features:
+        _add_feature(program, fitted[name], events, 1 if settings.factorised else factors[name], base)
+        base += fitted[name].n_digits
+    return program
+
+
+def _add_feature(
+    program: _core.RowProgram,
+    fitted: FittedFeature,
+    events: Events,
+    stride: int,
+    base: int,
+    *,
+    of_event: bool = False,
+) -> None:
+    feature = fitted.feature
+    x = _column(events, feature.column, of_event)
+    single = x.dtype == np.float32 and not feature.is_derived
+    lowest, highest = feature.transform.valid_range(np.float32 if single else np.float64)
+    program.add_bins(
+        x,
+        fitted.thresholds32 if single else fitted.thresholds64,
+        {
+            "right": feature.right,
+            "lowest": lowest,
+            "highest": highest,
+            "first": fitted.first,
+            "last": fitted.last,
+            "origin": fitted.origin,
+            "outside_unknown": feature.outside == "unknown",
+            "stride": stride,
+            "base": base,
+            "relative": feature.is_derived,
+            "wrap": feature.wrap,
+            "reference": None if feature.relative_to is None else _reference(events, feature.relative_to),
+            "zero_is_digit_zero": feature.zero_is_code_zero,
+        },
+    )
+
+
+def _event_ids(
+    tokenizer: BinnedTokenizer, name: str, events: Events, base: int, unknown: int, threads: int
+) -> npt.NDArray[np.int32]:
+    """Return the token of one event feature for each event (n_events,); -1 where it is invalid."""
+    program = _core.RowProgram(len(events))
+    _add_feature(program, tokenizer.fitted[name], events, 1, 0, of_event=True)
+    program.set_vocabulary(False, base, unknown)
+    ids = np.empty(len(events), np.int32)
+    program.ids(ids, threads)
+    return ids
+
+
+def _types(
+    settings: Settings, events: Events, stride: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    """Return the type codes of the events, and what each code contributes."""
+    codes = _column(events, TYPE_COLUMN, of_event=False, as_float=False)
+    if codes.dtype.kind not in "iu":
+        raise TypeError(f"columns['type']: expected integer codes, got {codes.dtype}")
+    contributions = np.full(256, _core.unknown_flag, np.int32)
+    if events.types:
+        for code, name in enumerate(events.types):
+            if name in settings.types:
+                contributions[code] = settings.types[name] * stride
+    else:  # codes without names are the digits themselves
+        digits = np.fromiter(settings.types.values(), np.int64)
+        contributions[digits] = digits * stride
+    if codes.dtype != np.uint8:
+        if codes.size and not 0 <= int(codes.min()) <= int(codes.max()) < 256:
+            raise InvalidEventsError(
+                f"columns['type']: expected codes from 0 to 255, got {int(codes.min())} to {int(codes.max())}"
+            )
+        codes = codes.astype(np.uint8)
+    return codes, contributions
+
+
+def _column(events: Events, name: str, of_event: bool, as_float: bool = True) -> npt.NDArray[Any]:
+    kind, available = ("field", events.fields) if of_event else ("column", events.columns)
+    if name not in available:
+        raise InvalidEventsError(f"events: no {kind} {name!r}; there are {', '.join(available) or 'none'}")
+    x = available[name]
+    return x.astype(np.float64) if as_float and x.dtype.kind in "iu" else x
+
+
+def _reference(events: Events, name: str) -> npt.NDArray[np.float64]:
+    return np.ascontiguousarray(_column(events, name, of_event=True), np.float64)
+
+
+def _sort_column(settings: Settings, events: Events) -> npt.NDArray[Any] | None:
+    return None if settings.sort_by is None else _column(events, settings.sort_by, of_event=False)
+
+
+def _max_objects(tokenizer: BinnedTokenizer, events: Events) -> int:
+    """Return how many objects a sequence may keep; raises when an event has more and must not be cut."""
+    settings = tokenizer.settings
+    if settings.max_length is None:
+        return _NO_LIMIT
+    width = len(tokenizer.digits) if settings.factorised else 1
+    most = (settings.max_length - (len(settings.sequence) - 1)) // width
+    multiplicity = events.multiplicity
+    largest = int(multiplicity.max(initial=0))
+    if largest <= most:
+        return _NO_LIMIT
+    if settings.too_long == "raise":
+        raise InvalidEventsError(
+            f"events: event {int(multiplicity.argmax())} has {largest} objects, and max_length={settings.max_length} "
+            f"holds {most}; make the tokenizer with a larger max_length, or with too_long='truncate'"
+        )
+    return most
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------
+
+
+def _check_arguments(on_invalid: str, dtype: np.dtype[Any], vocab_size: int) -> None:
+    if on_invalid not in ("raise", "sentinel"):
+        raise ValueError(f"on_invalid: expected 'raise' or 'sentinel', got {on_invalid!r}")
+    if dtype == np.uint16:
+        if vocab_size > 1 << 16:
+            raise ValueError(f"dtype: uint16 cannot hold the {vocab_size} ids of this vocabulary; use int32")
+        if on_invalid != "raise":
+            raise ValueError(
+                "dtype: uint16 has no place for the sentinel -1; use int32, or on_invalid='raise'"
+            )
+    elif dtype != np.int32:
+        raise TypeError(f"dtype: expected int32 or uint16, got {dtype}")
+
+
+def explain_invalid(tokenizer: BinnedTokenizer, events: Events, row: int) -> str:
+    """Say what is invalid about one object (a row of the columns)."""
+    settings = tokenizer.settings
+    event = int(np.searchsorted(events.offsets, row, side="right")) - 1
+    where = f"event {event}, object {row - int(events.offsets[event])}"
+    if settings.types:
+        code = int(events.columns[TYPE_COLUMN][row])
+        name = events.types[code] if events.types else str(code)
+        known = settings.types if events.types else {str(d): d for d in settings.types.values()}
+        if name not in known and "unk" not in tokenizer.special_ids:
+            return f"{where}: unknown object type {name!r}; the tokenizer knows {', '.join(known)}"
+    one = events[event]
+    for name, feature in settings.features.items():
+        value = float(compared_values(feature, one)[row - int(events.offsets[event])])
+        lowest, highest = feature.transform.valid_range(np.float64)
+        if not lowest <= value <= highest and not (feature.zero_is_code_zero and value == 0):
+            return f"{where}: {name} = {value!r} is not valid for {feature.transform.kind} bins of {feature.column!r}"
+    return f"{where}: its combination of bins is unknown to the tokenizer, which has no token 'unk'"
+
+
+def _raise_invalid(tokenizer: BinnedTokenizer, events: Events, row: int, count: int) -> None:
+    more = f" (and {count - 1} more invalid objects)" if count > 1 else ""
+    raise InvalidEventsError(
+        f"{explain_invalid(tokenizer, events, row)}{more}; drop or mend it, or encode with on_invalid='sentinel'"
+    )
+
+
+def _raise_invalid_event(feature: Feature, events: Events, event: int) -> None:
+    value = float(events.fields[feature.column][event])
+    raise InvalidEventsError(
+        f"event {event}: field {feature.column!r} = {value!r} is not valid for its bins; drop or mend it, or encode "
+        "with on_invalid='sentinel'"
+    )

@@ -1,0 +1,132 @@
+"""Fitting a binned tokenizer: edges from exact order statistics, then the combinations seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok.errors import InvalidEventsError
+from evtok.events import Events
+from evtok.tokenizers import binned_encode, order_statistics
+from evtok.tokenizers.binned_config import Settings
+from evtok.tokenizers.edge_definitions import EqualFrequency, LookupTableBins, QuantileRange
+from evtok.tokenizers.feature import Binning, Explicit, Feature, FittedFeature, Uniform
+from evtok.tokenizers.order_statistics import OrderStatistics
+
+if TYPE_CHECKING:
+    from evtok.tokenizers.binned import BinnedTokenizer
+
+
+def needs_data(settings: Settings) -> bool:
+    """Tell whether anything has to be found from data."""
+    features = (*settings.features.values(), *settings.event_features.values())
+    return settings.vocabulary == "seen" or any(
+        _definition(feature.binning) is not None for feature in features
+    )
+
+
+def fit(
+    tokenizer: BinnedTokenizer, source: Events | Iterable[Events], on_invalid: Literal["raise", "skip"]
+) -> tuple[dict[str, FittedFeature], npt.NDArray[np.int32] | None]:
+    """Return the fitted features, and the keys seen (or None)."""
+    if on_invalid not in ("raise", "skip"):
+        raise ValueError(f"on_invalid: expected 'raise' or 'skip', got {on_invalid!r}")
+    if isinstance(source, Iterator):
+        raise TypeError(
+            "source: an iterator can be read only once; give Events, a list of Events, or open_events(...)"
+        )
+
+    def chunks() -> Iterable[Events]:
+        return [source] if isinstance(source, Events) else source
+
+    settings = tokenizer.settings
+    features = {**settings.features, **settings.event_features}
+    statistics = _statistics(features, settings, chunks)
+    if statistics:
+        order_statistics.fit(statistics, lambda: (_values(events, features, settings) for events in chunks()))
+    fitted = {
+        name: _fit_feature(name, feature, statistics.get(name), on_invalid)
+        for name, feature in features.items()
+    }
+    if settings.vocabulary == "dense":
+        return fitted, None
+    seen: npt.NDArray[np.int32] = np.zeros(0, np.int32)
+    for events in chunks():
+        seen = np.union1d(seen, binned_encode.keys(settings, fitted, events, on_invalid)).astype(np.int32)
+    if not seen.size:
+        raise InvalidEventsError("source: no object was seen, and the vocabulary is of the combinations seen")
+    return fitted, seen
+
+
+def _definition(binning: Binning) -> EqualFrequency | LookupTableBins | QuantileRange | None:
+    """Return what has to be known of the data; None when nothing has."""
+    if isinstance(binning, (EqualFrequency, LookupTableBins)):
+        return binning
+    if isinstance(binning, Uniform) and (binning.low is None or binning.high is None):
+        return QuantileRange(binning.lower, binning.upper)
+    return None
+
+
+def _statistics(
+    features: Mapping[str, Feature], settings: Settings, chunks: Callable[[], Iterable[Events]]
+) -> dict[str, OrderStatistics]:
+    wanted = {name: d for name, f in features.items() if (d := _definition(f.binning)) is not None}
+    if not wanted:
+        return {}
+    first = next(iter(chunks()), None)
+    if first is None:
+        raise InvalidEventsError("source: expected at least one chunk of events, got none")
+    values = _values(first, features, settings)
+    return {
+        name: OrderStatistics(
+            values[name].dtype,
+            features[name].transform.valid_range(values[name].dtype),
+            definition.ranks,
+            skip_zeros=features[name].zero_is_code_zero,
+        )
+        for name, definition in wanted.items()
+    }
+
+
+def _values(
+    events: Events, features: Mapping[str, Feature], settings: Settings
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the values that are compared with the edges, by feature."""
+    return {
+        name: binned_encode.compared_values(feature, events, of_event=name in settings.event_features)
+        for name, feature in features.items()
+    }
+
+
+def _fit_feature(
+    name: str, feature: Feature, statistics: OrderStatistics | None, on_invalid: str
+) -> FittedFeature:
+    binning, transform = feature.binning, feature.transform
+    if isinstance(binning, Explicit):
+        return FittedFeature.from_edges(feature, np.asarray(binning.edges, np.float64))
+    definition = _definition(binning)
+    if definition is None or statistics is None:
+        assert isinstance(binning, Uniform)
+        assert binning.low is not None
+        assert binning.high is not None
+        return FittedFeature.from_edges(feature, np.linspace(binning.low, binning.high, binning.n_edges))
+    if statistics.n_invalid and on_invalid == "raise":
+        raise InvalidEventsError(
+            f"feature {name!r}: {statistics.n_invalid} values are NaN, infinite or outside the domain of "
+            f"{transform.kind}; drop them, or fit with on_invalid='skip'"
+        )
+    if not statistics.n:
+        raise InvalidEventsError(f"feature {name!r}: the source has no valid value to fit edges to")
+    values = statistics.values(definition.ranks(statistics.n)).astype(np.float64)
+    if not isinstance(definition, QuantileRange):
+        return FittedFeature.from_values(feature, definition.edges(values))
+    assert isinstance(binning, Uniform)
+    low, high = definition.range(values)
+    low = transform.forward(low) if binning.low is None else binning.low
+    high = transform.forward(high) if binning.high is None else binning.high
+    if not low < high:
+        raise InvalidEventsError(f"feature {name!r}: the data range from {low} to {high}: no room for bins")
+    return FittedFeature.from_edges(feature, np.linspace(low, high, binning.n_edges))
