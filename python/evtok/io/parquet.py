@@ -30,10 +30,12 @@ class ParquetFile(ColumnarFile):
     def __init__(self, path: str, schema: Schema, tree: str | None = None) -> None:
         super().__init__(path, schema)
         parquet = require("pyarrow.parquet", extra="io")
-        self._handle = Location(path).handle()
+        self._file: Any = None
+        location = Location(path)
+        self._handle = location.handle() if location.is_url else None
         try:
             with reading(path, "the Parquet footer"):
-                self._file = parquet.ParquetFile(self._handle, pre_buffer=True)
+                self._file = parquet.ParquetFile(self._handle or path, pre_buffer=location.is_url)
                 metadata = self._file.metadata
                 self._paths = _leaf_paths(self._file.schema)
                 rows = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
@@ -45,13 +47,15 @@ class ParquetFile(ColumnarFile):
                 )
             self._bind(self._paths)
         except BaseException:
-            self._handle.close()
+            self.close()
             raise
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
-        self._handle.close()
+        if self._file is not None:
+            self._file.close()
+        if self._handle is not None:
+            self._handle.close()
 
     def _stream(
         self, sources: tuple[str, ...], start: int, stop: int, chunk: int

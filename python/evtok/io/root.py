@@ -15,6 +15,7 @@ from evtok._optional import require
 from evtok.errors import InputFileError, SchemaError
 from evtok.io.columnar import Column, ColumnarFile, Ragged
 from evtok.io.faults import reading
+from evtok.io.paths import Location
 from evtok.io.schema import Schema
 
 _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
@@ -37,6 +38,11 @@ def open_root(path: str, schema: Schema, tree: str | None = None) -> ColumnarFil
     with reading(path, "the ROOT file"):
         file = uproot.open(path, array_cache=None, object_cache=None)
     try:
+        end, size = int(file.file.fEND), Location(path).size()
+        if size < end:
+            raise InputFileError(
+                f"{path}: truncated: its header says {end} bytes, it has {size}; fetch it again, or recover it with ROOT"
+            )
         with reading(path, "the list of objects"):
             classes = {name.split(";")[0]: kind for name, kind in file.classnames(recursive=True).items()}
         name = _choose_tree(path, schema, tree, classes)

@@ -43,11 +43,11 @@ class EventSource:
         columns: tuple[str, ...] | None,
         fields: tuple[str, ...] | None,
     ) -> None:
+        self._open = _Open()
         self._locations = tuple(locations)
         self._chunk, self._columns, self._fields = chunk, columns, fields
         self._schema = schema
         self._files: list[InputFile] | None = None
-        self._open = _Open()
         with self._reader(0) as first:
             self._schema = first.schema
             next(
@@ -144,18 +144,21 @@ class EventSource:
     @contextmanager
     def _reader(self, k: int) -> Iterator[EventFile]:
         """Borrow the file that this thread opened last, or open another; it is kept for the next call."""
-        key = (os.getpid(), k)
-        reader = self._open.take(key) or open_file(self._locations[k], self._schema)
+        reader = self._open.take(k) or open_file(self._locations[k], self._schema)
         try:
             yield reader
         except BaseException:
             reader.close()
             raise
-        self._open.keep(key, reader)
+        self._open.keep(k, reader)
 
     def close(self) -> None:
-        """Close the file that this thread keeps open."""
+        """Close the files that are kept open for the next call; the source can still be used."""
         self._open.clear()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_open"):
+            self._open.clear()
 
     def __enter__(self) -> EventSource:
         return self
@@ -164,39 +167,46 @@ class EventSource:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": None}
+        return {name: value for name, value in self.__dict__.items() if name != "_open"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
         self._open = _Open()
+        self.__dict__.update(state)
 
     def __repr__(self) -> str:
         more = f" and {len(self._locations) - 1} more" if len(self._locations) > 1 else ""
         return f"<EventSource: {self._locations[0]}{more}, schema {self.schema.name}>"
 
 
-class _Open(threading.local):
-    """The open file of one thread of one process: a child must not move the file positions of its parent."""
+class _Open:
+    """The last file of each thread of this process: a child must not move the file positions of its parent."""
 
     def __init__(self) -> None:
-        self._key: tuple[int, int] | None = None
-        self._reader: EventFile | None = None
+        self._readers: dict[tuple[int, int], tuple[int, EventFile]] = {}
 
-    def take(self, key: tuple[int, int]) -> EventFile | None:
-        reader, owner = self._reader, self._key
-        if owner != key:
-            return None
-        self._reader, self._key = None, None
-        return reader
+    def take(self, k: int) -> EventFile | None:
+        """Take file `k` out, if it is the one that this thread kept."""
+        key = os.getpid(), threading.get_ident()
+        kept = self._readers.pop(key, None)
+        if kept is None or kept[0] == k:
+            return kept[1] if kept else None
+        kept[1].close()
+        return None
 
-    def keep(self, key: tuple[int, int], reader: EventFile) -> None:
-        self.clear()
-        self._reader, self._key = reader, key
+    def keep(self, k: int, reader: EventFile) -> None:
+        """Keep file `k` for this thread, in place of the one that it kept."""
+        key = os.getpid(), threading.get_ident()
+        before = self._readers.pop(key, None)
+        self._readers[key] = (k, reader)
+        if before is not None:
+            before[1].close()
 
     def clear(self) -> None:
-        if self._reader is not None and self._key is not None and self._key[0] == os.getpid():
-            self._reader.close()
-        self._reader, self._key = None, None
+        """Close what this process keeps; the files of a parent are left to it."""
+        for key in list(self._readers):
+            kept = self._readers.pop(key, None)
+            if kept is not None and key[0] == os.getpid():
+                kept[1].close()
 
 
 def open_events(
