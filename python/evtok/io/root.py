@@ -41,7 +41,7 @@ def open_root(path: str, schema: Schema, tree: str | None = None) -> ColumnarFil
         end, size = int(file.file.fEND), Location(path).size()
         if size < end:
             raise InputFileError(
-                f"{path}: truncated: its header says {end} bytes, it has {size}; fetch it again, or recover it with ROOT"
+                f"{path}: truncated: its header says {end} bytes, it has {size}; fetch it again or recover it"
             )
         with reading(path, "the list of objects"):
             classes = {name.split(";")[0]: kind for name, kind in file.classnames(recursive=True).items()}
