@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from evtok.jobs.run import JobReport
 from evtok.jobs.tokenize import tokenize_files
-from evtok.jobs.verify import VerifyReport, verify
+from evtok.jobs.verification import VerifyReport, verify
 
 __all__ = ["JobReport", "VerifyReport", "tokenize_files", "verify"]

@@ -31,7 +31,9 @@ class Batcher:
         self._columns: list[Mapping[str, Array]] = []
         self._waiting = 0
 
-    def add(self, offsets: npt.NDArray[np.int64], ids: Array, columns: Mapping[str, Array]) -> Iterator[Batch]:
+    def add(
+        self, offsets: npt.NDArray[np.int64], ids: Array, columns: Mapping[str, Array]
+    ) -> Iterator[Batch]:
         """Add a chunk: offsets (n + 1,) from 0, ids (t,), columns (n,) each; yield the full batches."""
         start, n = 0, len(offsets) - 1
         while n - start:

@@ -43,9 +43,13 @@ def unseal(data: bytes, name: str) -> dict[str, Any]:
     try:
         content = json.loads(data.decode("ascii"))
     except (ValueError, RecursionError) as error:
-        raise ShardError(f"{name}: expected a JSON document of evtok, got bytes that are not ({error})") from error
+        raise ShardError(
+            f"{name}: expected a JSON document of evtok, got bytes that are not ({error})"
+        ) from error
     if not isinstance(content, dict) or not isinstance(content.get(CHECKSUM), str):
-        raise ShardError(f"{name}: expected a JSON document with a {CHECKSUM}; this is not a document of evtok")
+        raise ShardError(
+            f"{name}: expected a JSON document with a {CHECKSUM}; this is not a document of evtok"
+        )
     stated = content.pop(CHECKSUM)
     try:
         intact = stated == digest(content) and seal(content) == data

@@ -247,7 +247,9 @@ class AtomicFile:
         except OSError as error:
             self.discard()
             wanted = (
-                f"; the file needs at least {needed} bytes, {_free(self._folder._fd)} are free" if needed else ""
+                f"; the file needs at least {needed} bytes, {_free(self._folder._fd)} are free"
+                if needed
+                else ""
             )
             raise JobError(
                 f"{self.path}: {step} failed: {describe(error)}{wanted}. Nothing was left at this path, "

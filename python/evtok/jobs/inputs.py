@@ -33,7 +33,9 @@ def _remote_stamp(path: str) -> str:
         info: dict[str, Any] = filesystem.info(name)
     except (OSError, ValueError, ImportError):
         return ""
-    known = {k: str(v) for k, v in info.items() if k.lower() in ("etag", "mtime", "last_modified", "lastmodified")}
+    known = {
+        k: str(v) for k, v in info.items() if k.lower() in ("etag", "mtime", "last_modified", "lastmodified")
+    }
     if not known:
         return ""
     return "remote:" + hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()

@@ -56,7 +56,9 @@ class Manifest:
     totals: Counts = NOTHING
 
     @classmethod
-    def of(cls, plan: Plan, records: Sequence[ShardRecord], refused: Sequence[Refused], *, complete: bool) -> Self:
+    def of(
+        cls, plan: Plan, records: Sequence[ShardRecord], refused: Sequence[Refused], *, complete: bool
+    ) -> Self:
         """Add everything up.
 
         Raises
@@ -118,7 +120,9 @@ class Manifest:
 
 def entry_of(r: ShardRecord) -> ShardEntry:
     """Return what the manifest keeps of a record."""
-    return ShardEntry(r.name, r.index, r.size, r.sha256, r.content, r.counts.written, r.ids, r.counts.quarantined)
+    return ShardEntry(
+        r.name, r.index, r.size, r.sha256, r.content, r.counts.written, r.ids, r.counts.quarantined
+    )
 
 
 def read_record(data: bytes | None, plan: Plan, task: Task, name: str) -> ShardRecord:

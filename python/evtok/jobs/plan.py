@@ -108,7 +108,9 @@ class Plan:
         """Read what `to_json` returned."""
         found = only_keys(content, [field.name for field in fields(cls)], name)
         keys = [field.name for field in fields(PlannedInput)]
-        found["inputs"] = tuple(PlannedInput(**only_keys(row, keys, f"{name}: inputs")) for row in found["inputs"])
+        found["inputs"] = tuple(
+            PlannedInput(**only_keys(row, keys, f"{name}: inputs")) for row in found["inputs"]
+        )
         found["columns"] = tuple((row[0], row[1]) for row in found["columns"])
         return cls(**found)
 

@@ -41,7 +41,7 @@ def split(
 def _refused(
     tokenizer: Any, events: Events, dtype: np.dtype[Any], threads: int | None, first: int = 0
 ) -> list[tuple[int, str]]:
-    """Find the events that cannot be encoded, by halves: few are refused, and the rule is the tokenizer's alone."""
+    """Find the events that cannot be encoded, by halves: they are few, and only the tokenizer knows the rule."""
     try:
         tokenizer.encode(events, threads=threads, dtype=dtype)
     except InvalidEventsError as error:

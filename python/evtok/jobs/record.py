@@ -98,7 +98,9 @@ class ShardRecord:
 
     def to_bytes(self) -> bytes:
         """Write the document."""
-        batches = [[b.events, b.ids, b.segment.offset, b.segment.size, b.segment.xxh3_128] for b in self.batches]
+        batches = [
+            [b.events, b.ids, b.segment.offset, b.segment.size, b.segment.xxh3_128] for b in self.batches
+        ]
         content = {
             **asdict(self),
             "counts": self.counts.to_json(),
@@ -118,7 +120,9 @@ class ShardRecord:
         """
         content = unseal(data, name)
         if content.get("format") != RECORD_FORMAT:
-            raise ShardError(f"{name}: format {content.get('format')!r}; this evtok reads format {RECORD_FORMAT}")
+            raise ShardError(
+                f"{name}: format {content.get('format')!r}; this evtok reads format {RECORD_FORMAT}"
+            )
         found = only_keys(content, [field.name for field in fields(cls)] + ["format"], name)
         del found["format"]
         found["counts"] = Counts.from_json(found["counts"], name)

@@ -97,7 +97,9 @@ def run_job(
                         raise error.__cause__ or error from None
                     runner.refuse(task, str(error))
                     refused.append(Refused(task.index, task.file, task.start, task.stop, str(error)))
-                    progress.say("unreadable", name=task.stem, file=plan.inputs[task.file].path, reason=str(error))
+                    progress.say(
+                        "unreadable", name=task.stem, file=plan.inputs[task.file].path, reason=str(error)
+                    )
                     continue
                 records.append(record)
                 progress.say("shard", **_summary(record))

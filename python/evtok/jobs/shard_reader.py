@@ -34,7 +34,9 @@ class ShardFile:
         Missing, a link, of another size, or altered.
     """
 
-    def __init__(self, folder: Path, record: ShardRecord, layout: ShardLayout, *, verify: bool = True) -> None:
+    def __init__(
+        self, folder: Path, record: ShardRecord, layout: ShardLayout, *, verify: bool = True
+    ) -> None:
         self.path, self.record, self._layout = folder / record.name, record, layout
         self._bytes = _map(self.path, record.size)
         self._unchecked = [verify] * len(record.batches)
@@ -48,7 +50,9 @@ class ShardFile:
             raise ShardError(f"{self.path}: not a shard of evtok ({error}); {_REMEDY}") from error
         layout.check_schema(schema, str(self.path))
         if n_batches != len(record.batches):
-            raise ShardError(f"{self.path}: {n_batches} batches, its record has {len(record.batches)}; {_REMEDY}")
+            raise ShardError(
+                f"{self.path}: {n_batches} batches, its record has {len(record.batches)}; {_REMEDY}"
+            )
 
     def raw(self) -> memoryview:
         """All bytes of the file."""

@@ -70,7 +70,9 @@ class TaskRunner:
                     "changed since. Write to another folder, or bring the old input back"
                 )
             if stamp(source) != self.plan.inputs[task.file].stamp:
-                raise JobError(f"{source}: the file changed while it was read; run again when nobody writes to it")
+                raise JobError(
+                    f"{source}: the file changed while it was read; run again when nobody writes to it"
+                )
             data = b"".join(account.refused)
             self._write_quarantine(task, data)
             file.commit()
@@ -118,7 +120,9 @@ class TaskRunner:
     def refuse(self, task: Task, reason: str) -> None:
         """Quarantine the whole range of a task, because it could not be read."""
         path = self.plan.inputs[task.file].path
-        self._write_quarantine(task, quarantine.line(file=path, start=task.start, stop=task.stop, reason=reason))
+        self._write_quarantine(
+            task, quarantine.line(file=path, start=task.start, stop=task.stop, reason=reason)
+        )
 
     def _write_quarantine(self, task: Task, data: bytes) -> None:
         name = task.stem + ".jsonl"

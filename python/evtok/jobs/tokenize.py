@@ -75,7 +75,9 @@ def tokenize_files(
         tokenizer = load_tokenizer(tokenizer)
     locations = expand(inputs)
     good, bad = _openable(locations, schema) if allow_quarantine else (locations, [])
-    kept, found = _fields(good, schema, tokenizer, DEFAULT_KEEP if keep is None else tuple(keep), keep is not None)
+    kept, found = _fields(
+        good, schema, tokenizer, DEFAULT_KEEP if keep is None else tuple(keep), keep is not None
+    )
     fields = dict.fromkeys((*tokenizer.required_fields, *kept))
     source = open_events(_paths(good), found, columns=tokenizer.required_columns, fields=fields)
     with source:
@@ -120,7 +122,9 @@ def _openable(locations: Sequence[Location], schema: Any) -> tuple[list[Location
                 )
             )
     if not good:
-        raise InputFileError(f"inputs: none of the {len(bad)} files can be read; the first: {bad[0].unreadable}")
+        raise InputFileError(
+            f"inputs: none of the {len(bad)} files can be read; the first: {bad[0].unreadable}"
+        )
     return good, bad
 
 
@@ -141,7 +145,9 @@ def _fields(
             there = source.read(0, 0, 1).fields
         missing = [name for name in keep if name not in there]
         if missing and required:
-            raise JobError(f"keep: {location} has no field {missing[0]!r}; it has {', '.join(there) or 'none'}")
+            raise JobError(
+                f"keep: {location} has no field {missing[0]!r}; it has {', '.join(there) or 'none'}"
+            )
         return [name for name in keep if name in there], found
     assert found is not None  # `expand` gives at least one file
     return [], found

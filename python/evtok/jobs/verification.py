@@ -102,7 +102,9 @@ def _shard(
         _check_ids(batch.offsets, batch.ids, plan.vocab_size, str(shard.path))
         entries = batch.columns["entry"]
         if entries[0] <= last or np.any(np.diff(entries) <= 0) or entries[-1] >= task.stop:
-            raise ShardError(f"{shard.path}: entries are not those of rows {task.start} to {task.stop}, in order")
+            raise ShardError(
+                f"{shard.path}: entries are not those of rows {task.start} to {task.stop}, in order"
+            )
         last = int(entries[-1])
         content.update(batch)
         events, ids = events + len(batch), ids + len(batch.ids)

@@ -1,0 +1,36 @@
+"""The command ``evtok``.
+
+Exit codes: 0 done, 1 the data or the job failed (the reason is on stderr), 2 the command was wrong or a package is
+missing, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from evtok.errors import EvtokError, MissingBackendError
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        from evtok.cli.app import app
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".", 1)[0] == "evtok":
+            raise
+        print(f"evtok: the command needs {error.name}: pip install 'evtok[cli]'", file=sys.stderr)
+        sys.exit(2)
+    try:
+        app()
+    except MissingBackendError as error:
+        print(f"evtok: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (EvtokError, OSError, ValueError) as error:
+        print(f"evtok: error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(
+            "evtok: interrupted; what was recorded stays valid, run the same command to go on",
+            file=sys.stderr,
+        )
+        sys.exit(130)

@@ -1,0 +1,150 @@
+"""The commands. Each parses, calls one function of the package and prints; nothing is decided here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evtok.cli import bench
+
+app = typer.Typer(
+    name="evtok",
+    help="Collider events to tokens: exact, reproducible and as fast as memory.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(metavar="INPUT...", help="Files, wildcards, URLs, file.root:Tree.", show_default=False),
+]
+SchemaOption = Annotated[
+    str | None, typer.Option(help="A preset's name or a TOML file; by default the preset that fits.")
+]
+
+
+@app.command()
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what this build is and what this machine offers."""
+    from evtok import build_config
+
+    facts = build_config()
+    if as_json:
+        print(json.dumps(facts, indent=1))
+        return
+    for name, value in facts.items():
+        if name != "optional":
+            print(f"{name:18s} {', '.join(value) if isinstance(value, list) else value}")
+    for extra, packages in facts["optional"].items():
+        found = ", ".join(f"{package} {version or '-'}" for package, version in packages.items())
+        print(f"{'[' + extra + ']':18s} {found}")
+
+
+@app.command("fit-tokenizer")
+def fit_tokenizer(
+    inputs: Inputs,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the tokenizer.")],
+    preset: Annotated[str | None, typer.Option(help="A published scheme: finke or lut.")] = None,
+    bins: Annotated[
+        str | None,
+        typer.Option(help="Bins of features, such as pt=40,eta=30,phi=30; the others keep their default."),
+    ] = None,
+    edges: Annotated[
+        str | None, typer.Option(help="How edges are found: uniform, log-uniform or equal-frequency.")
+    ] = None,
+    schema: SchemaOption = None,
+) -> None:
+    """Fit a tokenizer to events and write it."""
+    from evtok.cli.fit import fit
+
+    tokenizer = fit(inputs, preset=preset, bins=bins, edges=edges, schema=schema)
+    tokenizer.save(output)
+    print(f"{output}: {tokenizer!r}")
+
+
+@app.command()
+def tokenize(
+    inputs: Inputs,
+    tokenizer: Annotated[Path, typer.Option("--tokenizer", help="Folder of a tokenizer.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the shards.")],
+    container: Annotated[
+        str, typer.Option("--format", help="arrow (memory-mapped) or parquet (smaller).")
+    ] = "arrow",
+    events_per_shard: Annotated[int, typer.Option(help="Events in a shard.", min=1)] = 1_000_000,
+    threads: Annotated[int | None, typer.Option(help="Threads that encode.", min=1)] = None,
+    schema: SchemaOption = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Fields to keep, such as label,weight; by default label, weight, event."),
+    ] = None,
+    allow_quarantine: Annotated[
+        bool, typer.Option("--allow-quarantine", help="Finish although events or files cannot be tokenized.")
+    ] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Write JSON lines to stderr.")] = False,
+) -> None:
+    """Write token shards; run again, go on where it stopped."""
+    from evtok import tokenize_files
+    from evtok.cli.listeners import listener
+
+    with listener(log_json=log_json) as told:
+        report = tokenize_files(
+            inputs,
+            tokenizer,
+            output,
+            format=container,
+            events_per_shard=events_per_shard,
+            threads=threads,
+            schema=schema,
+            keep=None if keep is None else [name for name in keep.split(",") if name],
+            allow_quarantine=allow_quarantine,
+            progress=told,
+        )
+    counts = report.counts
+    print(
+        f"{report.folder}: {report.shards} shards ({report.proven} proven from before), {counts.written} events, "
+        f"{report.ids} tokens, {counts.quarantined} events in quarantine, {report.size} bytes, {report.seconds:.1f} s"
+    )
+
+
+@app.command("verify")
+def verify_command(
+    folder: Annotated[Path, typer.Argument(help="Folder that evtok tokenize wrote.")],
+) -> None:
+    """Read everything again and prove it."""
+    from evtok import verify
+
+    report = verify(folder)
+    for problem in report.problems:
+        typer.echo(problem, err=True)
+    if not report.ok:
+        typer.echo(f"evtok: {folder}: {len(report.problems)} problems", err=True)
+        raise typer.Exit(1)
+    print(
+        f"{folder}: proven: {report.shards} shards, {report.events} events, {report.ids} tokens, {report.size} bytes, "
+        f"{report.quarantined} events in quarantine"
+    )
+
+
+@app.command()
+def inspect(
+    folder: Annotated[Path, typer.Argument(help="Folder that evtok tokenize wrote.")],
+    event: Annotated[int | None, typer.Option(help="Show the tokens of this event, decoded.")] = None,
+) -> None:
+    """Show what a folder of shards holds."""
+    from evtok import TokenDataset
+    from evtok.cli.inspection import show_dataset, show_event
+
+    dataset: Any = TokenDataset(folder)
+    if event is None:
+        show_dataset(dataset)
+    else:
+        show_event(dataset, event)
+
+
+bench.register(app)
