@@ -143,10 +143,8 @@ def read_only(x: Array) -> Array:
 def from_awkward(objects: ak.Array) -> tuple[Array, dict[str, Array]]:
     """Take offsets and columns out of an awkward array of lists of records."""
     ak = require("awkward", extra="io")
-    packed = ak.to_packed(ak.Array(objects))
+    packed = ak.to_packed(ak.from_regular(ak.Array(objects), axis=None))
     layout = packed.layout
-    if isinstance(layout, ak.contents.RegularArray):
-        layout = layout.to_ListOffsetArray64(True)
     if not isinstance(layout, ak.contents.ListOffsetArray) or not isinstance(
         layout.content, ak.contents.RecordArray
     ):

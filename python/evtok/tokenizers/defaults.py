@@ -1,0 +1,85 @@
+"""The tokenizer that one gets without asking for one: it follows from the columns that a source has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evtok.errors import InvalidEventsError
+from evtok.events import TYPE_COLUMN, Events
+from evtok.tokenizers.binned import OBJECTS, BinnedTokenizer
+from evtok.tokenizers.edge_definitions import EqualFrequency
+from evtok.tokenizers.feature import Feature, Uniform
+from evtok.tokenizers.thresholds import Transform
+
+#: Names under which a transverse momentum, a pseudorapidity (or its distance to the jet axis) and an azimuth occur,
+#: the best first.
+_PT = ("pt", "ptrel")
+_ETA = ("etarel", "deta", "eta")
+_PHI = ("phirel", "dphi", "phi")
+
+#: Bins of each feature. With 7 types: 7 x 20 x 12 x 12 = 20 160 ids, which fit 16 bits with all others.
+BINS = {"pt": 20, "eta": 12, "phi": 12, "MET": 20, "METphi": 12}
+
+
+def for_events(events: Events, bins: Mapping[str, int] | None = None, **options: Any) -> BinnedTokenizer:
+    """Make a tokenizer (to be fitted) for events like these.
+
+    The object's type, if there are types; pT in bins of equal frequency; η in bins of equal frequency; φ in equal bins
+    from -π to π. Relative η and φ are preferred to absolute ones. MET and METphi, if there are such fields, become
+    tokens after the objects. The order of the objects is kept.
+
+    Parameters
+    ----------
+    events : Events
+        A sample; only its columns, fields and types matter.
+    bins : mapping of str to int, optional
+        Bins of pt, eta, phi, MET, METphi, where they should differ from `BINS`.
+    **options
+        Passed on to `BinnedTokenizer`.
+
+    Raises
+    ------
+    InvalidEventsError
+        The events have no column that is known to be a transverse momentum, or no angle.
+    ValueError
+        `bins` names something else.
+    """
+    counts = {**BINS, **(bins or {})}
+    unknown = set(counts) - set(BINS)
+    if unknown:
+        raise ValueError(f"bins: expected names of {', '.join(BINS)}, got {sorted(unknown)[0]!r}")
+    pt = _first(events.columns, _PT, "a transverse momentum")
+    eta = _first(events.columns, _ETA, "a pseudorapidity")
+    phi = _first(events.columns, _PHI, "an azimuth")
+    features = {
+        pt: Feature(pt, EqualFrequency(counts["pt"]), Transform("log")),
+        eta: Feature(eta, EqualFrequency(counts["eta"])),
+        phi: _angle(phi, counts["phi"]) if phi == "phi" else Feature(phi, EqualFrequency(counts["phi"])),
+    }
+    event_features = {}
+    if "MET" in events.fields:
+        event_features["MET"] = Feature("MET", EqualFrequency(counts["MET"]))
+    if "METphi" in events.fields:
+        event_features["METphi"] = _angle("METphi", counts["METphi"])
+    arguments: dict[str, Any] = {
+        "types": events.types if TYPE_COLUMN in events.columns and events.types else None,
+        "event_features": event_features,
+        "sequence": (OBJECTS, *event_features),
+    }
+    return BinnedTokenizer(features, **{**arguments, **options})
+
+
+def _angle(column: str, n_bins: int) -> Feature:
+    return Feature(column, Uniform(n_bins + 1, -math.pi, math.pi), outside="clip", wrap=True)
+
+
+def _first(columns: Mapping[str, Any], names: Sequence[str], what: str) -> str:
+    for name in names:
+        if name in columns:
+            return name
+    raise InvalidEventsError(
+        f"events: no column is known to be {what} ({', '.join(names)}); there are {', '.join(columns) or 'none'}; "
+        "define the tokenizer's features yourself"
+    )
