@@ -157,7 +157,7 @@ private:
   /// Steps over the `;` before a field of the header.
   bool separator(const char* next) {
     if (p_ == end_) return fail(std::string("too few fields: expected ';' and ") + next);
-    if (*p_ != ';') return fail(std::string("before ") + next + ": expected ';'");
+    if (*p_ != ';') return fail(std::string("before ") + next + ": expected ';'" + hint());
     ++p_;
     return true;
   }
@@ -173,17 +173,20 @@ private:
   /// Steps over the `;` behind a field, which may be missing at the end of the record.
   bool end_of_field(const char* name) {
     if (p_ == end_) return true;
-    if (*p_ != ';') return fail(std::string("after ") + name + ": expected ';' or the end of the line");
+    if (*p_ != ';')
+      return fail(std::string("after ") + name + ": expected ';' or the end of the line" + hint());
     ++p_;
     return true;
   }
 
   bool end_of_object() {
     if (p_ != end_ && *p_ == ',')
-      return fail(where() +
-                  "too many values (decimals take a point, not a comma): expected ';' after E,pt,eta,phi");
+      return fail(where() + "too many values: expected ';' after E,pt,eta,phi" + hint());
     return end_of_field("phi");
   }
+
+  /// What a comma in the place of a semicolon may mean.
+  const char* hint() const { return *p_ == ',' ? " (decimals take a point, not a comma)" : ""; }
 
   /// Names the object that is being read.
   std::string where() const {
