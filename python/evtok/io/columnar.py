@@ -204,8 +204,9 @@ class ColumnarFile:
     ) -> tuple[Array, dict[str, Array]]:
         """Check that every column of a collection has the same multiplicities, and return them once."""
         offsets: Array | None = None
+        raw, begin, end = np.empty(0), 0, 0
         contents: dict[str, Array] = {}
-        for source in {*bound.columns.values(), bound.type_column}:
+        for source in dict.fromkeys((*bound.columns.values(), bound.type_column)):
             column = arrays.get(source) if isinstance(source, str) else None
             if column is None:
                 continue
@@ -213,20 +214,18 @@ class ColumnarFile:
                 raise SchemaError(
                     f"{self.path}: {source} has one value for each event, not a list of objects"
                 )
-            try:
-                own, begin, end = _arrays.check_offsets(column.offsets, len(column.content), MAX_PER_EVENT)
-            except InvalidEventsError as error:
-                raise InputFileError(f"{self.path}: {source}, entries from {first}: {error}") from error
-            if offsets is not None and not np.array_equal(own, offsets):
+            if offsets is None:
+                raw = column.offsets
+                try:
+                    offsets, begin, end = _arrays.check_offsets(raw, len(column.content), MAX_PER_EVENT)
+                except InvalidEventsError as error:
+                    raise InputFileError(f"{self.path}: {source}, entries from {first}: {error}") from error
+            elif len(column.content) < end or not np.array_equal(column.offsets, raw):
                 raise InputFileError(
-                    f"{self.path}: the columns of {bound.collection} have different numbers of objects in "
-                    "an event "
+                    f"{self.path}: the columns of {bound.collection} have different numbers of objects in an event "
                     f"after entry {first} ({source}); the file is corrupt"
                 )
-            offsets = own
-            contents[str(source)] = (
-                column.content if begin == 0 and end == len(column.content) else column.content[begin:end]
-            )
+            contents[str(source)] = column.content[begin:end]
         assert offsets is not None
         return offsets, contents
 

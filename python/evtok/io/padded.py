@@ -22,8 +22,9 @@ from evtok.io.wanted import select, to_gev
 
 Array = npt.NDArray[Any]
 
-#: Rows are read in blocks of about this many bytes: a padded array is mostly zeros that are dropped at once.
-BLOCK_BYTES = 32 << 20
+#: Rows are read in blocks of about this many bytes, which stay in the cache: a padded array is mostly zeros that are
+#: dropped at once.
+BLOCK_BYTES = 4 << 20
 
 
 class PaddedFile:
@@ -227,9 +228,13 @@ class PaddedFile:
         mask = self.schema.mask
         assert mask is not None
         filled = self._filled(mask, feature, rows, start)
-        columns = {name: np.ascontiguousarray(feature(name)[filled]) for name in stored}
+        # Most slots are empty: finding the filled ones once, and taking only those, beats a mask for each column.
+        where = np.flatnonzero(filled)
+        event = where // filled.shape[1]
+        slot = where - event * filled.shape[1]
+        columns = {name: feature(name)[event, slot] for name in stored}
         values = {name: self._field(name, rows(self._fields[name]), start) for name in fields}
-        return np.count_nonzero(filled, axis=1), columns, values
+        return np.bincount(event, minlength=stop - start), columns, values
 
     def _filled(self, mask: MaskRule, feature: Any, rows: Any, start: int) -> Array:
         if self._mask is not None:

@@ -24,8 +24,13 @@ def codes_of(rule: TypeRule, column: Array | None, types: tuple[str, ...], where
     if column is None:
         return types.index(rule.then)
     if not rule.codes:
-        then, otherwise = np.uint8(types.index(rule.then)), np.uint8(types.index(rule.otherwise))
-        return np.where(column >= rule.at_least, then, otherwise)
+        then, otherwise = types.index(rule.then), types.index(rule.otherwise)
+        codes = (column >= rule.at_least).view(
+            np.uint8
+        )  # 0 or 1, then scaled in place: far cheaper than numpy.where
+        codes *= np.uint8((then - otherwise) % 256)
+        codes += np.uint8(otherwise)  # wraps around 256 to what is meant
+        return codes
     codes = np.zeros(len(column), np.uint8)
     known = np.zeros(len(column), bool)
     for value, name in rule.codes.items():
