@@ -11,6 +11,7 @@ void bind_ragged_merge(pybind11::module_& m);
 void bind_bins(pybind11::module_& m);
 void bind_darkmachines(pybind11::module_& m);
 void bind_order_statistics(pybind11::module_& m);
+void bind_kinematics(pybind11::module_& m);
 void bind_tokenize(pybind11::module_& m);
 
 }  // namespace evtok::bindings

@@ -12,5 +12,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_bins(m);
   bind_darkmachines(m);
   bind_order_statistics(m);
+  bind_kinematics(m);
   bind_tokenize(m);
 }

@@ -59,3 +59,26 @@ def parse_darkmachines(
     float64: bool,
     threads: int,
 ) -> dict[str, Any]: ...
+def pt_eta_phi(
+    px: npt.NDArray[Any],
+    py: npt.NDArray[Any],
+    pz: npt.NDArray[Any],
+    threads: int,
+    pt: npt.NDArray[Any],
+    eta: npt.NDArray[Any],
+    phi: npt.NDArray[Any],
+) -> None: ...
+def jet_axis(
+    offsets: npt.NDArray[Any],
+    px: npt.NDArray[Any],
+    py: npt.NDArray[Any],
+    pz: npt.NDArray[Any],
+    threads: int,
+    pt: npt.NDArray[Any],
+    eta: npt.NDArray[Any],
+    phi: npt.NDArray[Any],
+) -> None: ...
+def delta_phi(a: npt.NDArray[Any], b: npt.NDArray[Any], threads: int, out: npt.NDArray[Any]) -> None: ...
+def arc_tangent(y: npt.NDArray[Any], x: npt.NDArray[Any], threads: int, out: npt.NDArray[Any]) -> None: ...
+def natural_log(x: npt.NDArray[Any], threads: int, out: npt.NDArray[Any]) -> None: ...
+def inverse_sinh(x: npt.NDArray[Any], threads: int, out: npt.NDArray[Any]) -> None: ...

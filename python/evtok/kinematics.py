@@ -1,0 +1,149 @@
+"""Kinematics with the same bits on every machine: pt, η and φ from momenta, differences of angles, jet axes.
+
+NumPy's log, arctan2 and arcsinh give other bits on other machines and versions; a bin edge can fall between.
+These functions use IEEE 754 arithmetic alone. They are evaluated in float64 and rounded once to the dtype of
+the input, see ``kinematics.hpp`` and ``real_functions.hpp``; `evtok.reference` has the readable definitions.
+
+All functions take arrays of any shape and layout, NumPy or torch on CPU, broadcast them, and return the kind
+of the first one. The result is float32 if every input is float32 or float16, else float64; integers must be
+exact in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok import _arrays, _core
+
+Array = npt.NDArray[Any]
+
+
+def pt_eta_phi(px: Any, py: Any, pz: Any, *, threads: int = 0) -> tuple[Any, Any, Any]:
+    """Transverse momentum, pseudorapidity and azimuth of momenta.
+
+    Parameters
+    ----------
+    px, py, pz : array (...)
+        Components of the momentum in one unit.
+    threads : int
+        0 means the default. The bits do not depend on it.
+
+    Returns
+    -------
+    pt : array (...)
+        ``sqrt(px**2 + py**2)`` in the unit of the input; in float64 within 2 ulp.
+    eta : array (...)
+        ``asinh(pz / pt)``; within 5 ulp. Where pt is 0 it is ±inf with the sign of pz, or 0 if pz is 0 too.
+    phi : array (...)
+        ``atan2(py, px)`` in radians, from -π to π; within 2 ulp. Zeros have the signs of C's atan2.
+
+        All three are NaN where a component is not finite.
+    """
+    (x, y, z), shape = _columns(px=px, py=py, pz=pz)
+    results = tuple(np.empty_like(x) for _ in range(3))
+    _core.pt_eta_phi(x, y, z, threads, *results)
+    pt, eta, phi = (_arrays.like(result.reshape(shape), px) for result in results)
+    return pt, eta, phi
+
+
+def delta_phi(a: Any, b: Any, *, threads: int = 0) -> Any:
+    """Difference of azimuths a - b, wrapped to [-π, π).
+
+    In float64 this is bit for bit NumPy's ``(a - b + pi) % (2 * pi) - pi``; for float32 inputs the same is
+    evaluated in float64 and rounded once. NaN where a or b is not finite.
+
+    Parameters
+    ----------
+    a, b : array (...)
+        Angles in radians.
+    threads : int
+        0 means the default.
+    """
+    return _map(_core.delta_phi, threads, a=a, b=b)
+
+
+def delta_eta(a: Any, b: Any) -> Any:
+    """Difference of pseudorapidities a - b, rounded once."""
+    (left, right), shape = _columns(a=a, b=b)
+    with np.errstate(all="ignore"):  # infinite pseudorapidities are values here
+        return _arrays.like(np.asarray(left - right).reshape(shape), a)
+
+
+def log(x: Any, *, threads: int = 0) -> Any:
+    """Natural logarithm; in float64 within 1 ulp. -inf at 0, NaN below."""
+    return _map(_core.natural_log, threads, x=x)
+
+
+def asinh(x: Any, *, threads: int = 0) -> Any:
+    """Inverse hyperbolic sine; in float64 within 2 ulp."""
+    return _map(_core.inverse_sinh, threads, x=x)
+
+
+def atan2(y: Any, x: Any, *, threads: int = 0) -> Any:
+    """Angle of (x, y) from -π to π; in float64 within 2 ulp, with the signs of C's atan2; NaN if not finite."""
+    return _map(_core.arc_tangent, threads, y=y, x=x)
+
+
+def jet_axis(
+    offsets: npt.ArrayLike, px: Any, py: Any, pz: Any, *, threads: int = 0
+) -> tuple[Array, Array, Array]:
+    """Axis of the sum of all momenta in each event.
+
+    Parameters
+    ----------
+    offsets : integer array (n_events + 1,)
+        Objects of event i are rows ``offsets[i]:offsets[i + 1]``.
+    px, py, pz : array (m,)
+        Components of the momenta. They are added in float64 in the order of the objects.
+    threads : int
+        0 means the default. The bits do not depend on it.
+
+    Returns
+    -------
+    pt, eta, phi : array (n_events,)
+        Of the sum, as from `pt_eta_phi`; an event without objects has 0, 0, 0.
+
+    Raises
+    ------
+    InvalidEventsError
+        Offsets that decrease or end past the columns.
+    """
+    (x, y, z), shape = _columns(px=px, py=py, pz=pz)
+    if len(shape) != 1:
+        raise ValueError(f"px, py, pz: expected shape (m,), got {shape}")
+    starts, begin, end = _arrays.check_offsets(_arrays.offsets(offsets, "offsets"), len(x), max(1, len(x)))
+    results = tuple(np.empty(len(starts) - 1, x.dtype) for _ in range(3))
+    _core.jet_axis(starts, x[begin:end], y[begin:end], z[begin:end], threads, *results)
+    pt, eta, phi = results
+    return pt, eta, phi
+
+
+def _map(kernel: Callable[..., None], threads: int, **inputs: Any) -> Any:
+    columns, shape = _columns(**inputs)
+    result = np.empty_like(columns[0])
+    kernel(*columns, threads, result)
+    return _arrays.like(result.reshape(shape), next(iter(inputs.values())))
+
+
+def _columns(**inputs: Any) -> tuple[list[Array], tuple[int, ...]]:
+    """Contiguous flat arrays of one floating dtype, and the shape that they broadcast to."""
+    arrays = {name: _arrays.to_numpy(value, name) for name, value in inputs.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+            raise TypeError(f"{name}: {array.dtype} is wider than float64; use {name}.astype('float64')")
+        if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and array.size:
+            low, high = int(array.min()), int(array.max())
+            if max(-low, high) > 2**53:
+                raise TypeError(f"{name}: expected integers up to 2**53 in size, got {low} to {high}")
+    single = all(array.dtype.kind == "f" and array.dtype.itemsize <= 4 for array in arrays.values())
+    dtype = np.dtype(np.float32 if single else np.float64)
+    try:
+        broadcast = np.broadcast_arrays(*arrays.values())
+    except ValueError as error:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise ValueError(f"expected arrays of one shape, got {shapes}") from error
+    return [np.require(array, dtype, ("C", "A")).reshape(-1) for array in broadcast], broadcast[0].shape
