@@ -2,18 +2,16 @@
 //
 // With EVTOK_EMULATED_AVX512 the AVX-512 file is linked as emulated by SIMDe, and is tested on any CPU.
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <limits>
-#include <random>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "bins_data.hpp"
 #include "check.hpp"
 #include "evtok/bin_search.hpp"
 #include "evtok/digitize.hpp"
@@ -21,8 +19,7 @@
 namespace {
 
 using namespace evtok;
-
-template <class T> using Limits = std::numeric_limits<T>;
+using namespace evtok_test;
 
 // Sizes around every tile of every kernel: 8 to 64 rows, and the vectors within them.
 const std::vector<int64_t> kSizes = {0,  1,  2,  3,   4,   5,   7,   8,   9,   15, 16, 17,
@@ -30,7 +27,6 @@ const std::vector<int64_t> kSizes = {0,  1,  2,  3,   4,   5,   7,   8,   9,   1
                                      64, 65, 95, 127, 128, 129, 191, 192, 257, 515};
 
 // ---- which kernels
-// -----------------------------------------------------------------------------------------------
 
 struct Tested {
   Isa isa;
@@ -74,100 +70,7 @@ template <class T> void test_choice(Isa isa) {
     for (const Isa other : {Isa::avx2, Isa::avx512}) CHECK(chosen != entry_point<T>(other));
 }
 
-// ---- data
-// --------------------------------------------------------------------------------------------------------
-
-template <class T> T from_bits(uint64_t bits) {
-  if constexpr (sizeof(T) == 4)
-    return std::bit_cast<float>(static_cast<uint32_t>(bits));
-  else
-    return std::bit_cast<double>(bits);
-}
-
-template <class T> uint64_t nan_bits(uint64_t payload, bool negative, bool quiet) {
-  const int mantissa = sizeof(T) == 4 ? 23 : 52, width = sizeof(T) == 4 ? 32 : 64;
-  const uint64_t exponent = ((uint64_t{1} << (width - 1 - mantissa)) - 1) << mantissa;
-  const uint64_t quiet_bit = uint64_t{quiet} << (mantissa - 1);
-  return (uint64_t{negative} << (width - 1)) | exponent | quiet_bit | payload;
-}
-
-// Zeros, subnormals, the ends of the range, infinities, NaN of either sign, quiet and signalling, with
-// payloads.
-template <class T> std::vector<T> hard_values() {
-  std::vector<T> values;
-  for (const T sign : {T(1), T(-1)}) {
-    for (const T x : {T(0), Limits<T>::denorm_min(), 3 * Limits<T>::denorm_min(), Limits<T>::min() / 2,
-                      std::nextafter(Limits<T>::min(), T(0)), Limits<T>::min(), T(1),
-                      std::nextafter(T(1), T(2)), std::nextafter(T(1), T(0)), T(0.1), Limits<T>::max(),
-                      std::nextafter(Limits<T>::max(), T(0)), Limits<T>::infinity()})
-      values.push_back(sign * x);
-    for (const uint64_t payload : {uint64_t{1}, uint64_t{0x12345}, (uint64_t{1} << 22) - 1})
-      for (const bool quiet : {true, false})
-        values.push_back(from_bits<T>(nan_bits<T>(payload, sign < 0, quiet)));
-  }
-  return values;
-}
-
-using Random = std::mt19937_64;
-
-enum class EdgeKind { random, dyadic, repeated, subnormal, hard };
-constexpr EdgeKind kEdgeKinds[] = {EdgeKind::random, EdgeKind::dyadic, EdgeKind::repeated,
-                                   EdgeKind::subnormal, EdgeKind::hard};
-
-template <class T> std::vector<T> make_edges(EdgeKind kind, int64_t n_edges, Random& random) {
-  std::vector<T> edges(static_cast<size_t>(n_edges));
-  std::normal_distribution<double> normal(0, 3);
-  const std::vector<T> hard = hard_values<T>();
-  T k = -static_cast<T>(n_edges / 2);
-  for (T& edge : edges) {
-    switch (kind) {
-    case EdgeKind::random:
-      edge = static_cast<T>(normal(random));
-      break;
-    case EdgeKind::dyadic:
-      edge = k / 16;
-      break;
-    case EdgeKind::repeated:
-      edge = static_cast<T>(std::round(normal(random)));
-      break;
-    case EdgeKind::subnormal:
-      edge = k * Limits<T>::denorm_min();
-      break;
-    case EdgeKind::hard:
-      do edge = hard[random() % hard.size()];
-      while (std::isnan(edge));
-      break;
-    }
-    k += 1;
-  }
-  std::sort(edges.begin(), edges.end());
-  return edges;
-}
-
-// Values on the edges, one step beside them, the hard ones and random ones, in random order.
-template <class T> std::vector<T> make_values(int64_t n, const std::vector<T>& edges, Random& random) {
-  const std::vector<T> hard = hard_values<T>();
-  std::normal_distribution<double> normal(0, 4);
-  std::vector<T> values(static_cast<size_t>(n));
-  for (T& x : values) {
-    const auto what = random() % 8;
-    const T edge = edges.empty() ? T(0) : edges[random() % edges.size()];
-    if (what < 2)
-      x = edge;
-    else if (what == 2)
-      x = std::nextafter(edge, -Limits<T>::infinity());
-    else if (what == 3)
-      x = std::nextafter(edge, Limits<T>::infinity());
-    else if (what == 4)
-      x = hard[random() % hard.size()];
-    else
-      x = static_cast<T>(normal(random));
-  }
-  return values;
-}
-
 // ---- comparisons
-// -------------------------------------------------------------------------------------------------
 
 // The definition in words, which shares no line with bin_of: #{k : edges[k] <= x}, or < when right-closed.
 template <class T> int32_t count_edges(T x, const std::vector<T>& edges, bool right) {
@@ -204,7 +107,6 @@ bool equals_specification(const BinSearch<T>& search, const std::vector<T>& x, b
 }
 
 // ---- tests
-// -------------------------------------------------------------------------------------------------------
 
 template <class T> void test_specification() {
   Random random(1);
