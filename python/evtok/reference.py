@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -188,3 +189,136 @@ def parse_darkmachines(
         "METphi": np.array(met_phi, dtype),
     }
     return np.array(starts, np.int64), columns, fields, bad
+
+
+# ---- kinematics (real_functions.hpp, kinematics.hpp) -----------------------------------------------------
+# Python's + - * / and math.sqrt are those of IEEE 754 float64, so these give the kernels' bits.
+
+_LN2_HIGH, _LN2_LOW = float.fromhex("0x1.62e42fee00000p-1"), float.fromhex("0x1.a39ef35793c76p-33")
+_HALF_PI_LOW = float.fromhex("0x1.1a62633145c07p-54")
+#: atan(k / 4) for k = 0 to 4, and what float64 leaves of it.
+_ATAN_HIGH = (0.0, 0.24497866312686414, 0.4636476090008061, 0.6435011087932844, 0.7853981633974483)
+_ATAN_LOW = (
+    0.0,
+    1.0698755618734451e-17,
+    2.2698777452961687e-17,
+    1.5834785051444286e-17,
+    3.061616997868383e-17,
+)
+
+
+def log(x: float) -> float:
+    """Natural logarithm of a positive finite number, within 1 ulp."""
+    return _log(x, 0, 0.0)
+
+
+def asinh(x: float) -> float:
+    """Inverse hyperbolic sine of a finite number, within 2 ulp."""
+    fraction, exponent = math.frexp(abs(x))
+    return math.copysign(_asinh(2 * fraction, exponent - 1), x) if x else x
+
+
+def atan2(y: float, x: float) -> float:
+    """Angle of (x, y), finite, within 2 ulp; the signs at zeros are those of C's atan2."""
+    steep = abs(y) > abs(x)
+    larger, smaller = max(abs(x), abs(y)), min(abs(x), abs(y))
+    angle = _atan_of_ratio(smaller, larger) if larger else 0.0
+    left = math.copysign(1.0, x) < 0
+    if steep:
+        angle = (math.pi / 2 + angle if left else math.pi / 2 - angle) + _HALF_PI_LOW
+    elif left:
+        angle = (math.pi - angle) + 2 * _HALF_PI_LOW
+    return math.copysign(angle, y)
+
+
+def pt_eta_phi(px: float, py: float, pz: float) -> tuple[float, float, float]:
+    """Transverse momentum, pseudorapidity and azimuth, in float64; a float32 result is rounded from these."""
+    if not (math.isfinite(px) and math.isfinite(py) and math.isfinite(pz)):
+        return math.nan, math.nan, math.nan
+    phi = atan2(py, px)
+    if px == py == 0:
+        return 0.0, math.copysign(math.inf, pz) if pz else 0.0, phi
+    exponent = math.frexp(max(abs(px), abs(py)))[1] - 1
+    x, y = (math.ldexp(component, -exponent) for component in (px, py))  # the larger one is 1 to 2
+    pt = math.sqrt(x * x + y * y)
+    eta = 0.0
+    if pz:
+        fraction, z_exponent = math.frexp(abs(pz))
+        eta = math.copysign(_asinh(2 * fraction / pt, z_exponent - 1 - exponent), pz)
+    return _ldexp(pt, exponent), eta, phi
+
+
+def delta_phi(a: float, b: float) -> float:
+    """Difference of angles wrapped to [-pi, pi), in float64."""
+    return relative_value(a, b, wrap=True)
+
+
+def jet_axis(px: Sequence[float], py: Sequence[float], pz: Sequence[float]) -> tuple[float, float, float]:
+    """pt, eta and phi of the sum of one event's momenta, added in their order."""
+    x = y = z = 0.0
+    for dx, dy, dz in zip(px, py, pz, strict=True):
+        x, y, z = x + float(dx), y + float(dy), z + float(dz)
+    return pt_eta_phi(x, y, z)
+
+
+def _log(x: float, extra: int, correction: float) -> float:
+    """Natural logarithm of x * 2**extra, plus a small correction."""
+    fraction, exponent = math.frexp(x)
+    fraction, exponent = 2 * fraction, exponent - 1
+    if fraction > math.sqrt(2):
+        fraction, exponent = fraction / 2, exponent + 1
+    return _log_near_one(exponent + extra, fraction - 1, correction)
+
+
+def _log_near_one(k: int, f: float, correction: float) -> float:
+    """log(2**k * (1 + f)) + correction, by log(1 + f) = 2 atanh(s) with s = f / (2 + f)."""
+    s = f / (2 + f)
+    z = s * s
+    r = 2 / 21
+    for n in range(19, 1, -2):
+        r = 2 / n + z * r
+    h = 0.5 * f * f
+    return k * _LN2_HIGH - ((h - (s * (h + z * r) + (k * _LN2_LOW + correction))) - f)
+
+
+def _asinh(fraction: float, exponent: int) -> float:
+    """asinh(fraction * 2**exponent) for positive numbers."""
+    if exponent < -30:
+        return math.ldexp(fraction, exponent)
+    if exponent > 60:
+        return _log(fraction, exponent + 1, 0.0)
+    t = math.ldexp(fraction, exponent)
+    root = math.sqrt(t * t + 1)
+    if t > 2:
+        return _log(2 * t + 1 / (root + t), 0, 0.0)
+    rest = t * t / (1 + root)
+    y = t + rest
+    y_low = (t - y) + rest
+    if y < 0.4140625:
+        return _log_near_one(0, y, y_low / (1 + y))
+    u = 1 + y
+    u_low = (1 - (u - (u - 1))) + (y - (u - 1))
+    return _log(u, 0, (u_low + y_low) / u)
+
+
+def _atan_of_ratio(a: float, b: float) -> float:
+    """atan(a / b) for 0 <= a <= b, reduced to a power series by the nearest multiple of 1/4."""
+    if b > 2.0**1000:
+        a, b = a / 4, b / 4
+    elif b < 2.0**-900:
+        a, b = a * 2.0**200, b * 2.0**200
+    quarters = int(4 * (a / b) + 0.5)
+    numerator = (a - 0.5 * (quarters // 2) * b) - 0.25 * (quarters % 2) * b
+    z = numerator / (b + 0.25 * quarters * a)
+    w = z * z
+    p = 1 / 19
+    for n in range(17, 1, -2):
+        p = 1 / n - w * p
+    return _ATAN_HIGH[quarters] - ((z * (w * p) - _ATAN_LOW[quarters]) - z)
+
+
+def _ldexp(x: float, exponent: int) -> float:
+    try:
+        return math.ldexp(x, exponent)
+    except OverflowError:
+        return math.inf

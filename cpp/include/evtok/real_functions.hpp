@@ -157,7 +157,7 @@ EVTOK_FORMULA double atan_of_ratio(double a, double b) {
   // The numerator is exact: each product is one with a power of two, each difference one of near numbers.
   const double whole_halves = 0.5 * (quarters >> 1), odd_quarter = 0.25 * (quarters & 1);
   const double numerator = (a - whole_halves * b) - odd_quarter * b;
-  const double z = quarters == 0 ? a / b : numerator / (b + 0.25 * quarters * a);
+  const double z = numerator / (b + 0.25 * quarters * a);
   const double high = quarters == 0   ? 0.0
                       : quarters == 1 ? 0x1.f5b75f92c80ddp-3
                       : quarters == 2 ? 0x1.dac670561bb4fp-2
