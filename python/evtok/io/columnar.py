@@ -260,5 +260,8 @@ def _stored(wanted: Iterable[str], there: Collection[str]) -> list[str]:
 def _dtype(name: str, collections: Sequence[merge.Collection]) -> np.dtype[Any]:
     if name == TYPE_COLUMN:
         return np.dtype(np.uint8)
-    arrays = [c.columns[name] for c in collections]
-    return np.result_type(*[a.dtype for a in arrays if isinstance(a, np.ndarray)])
+    arrays = [c.columns[name] for c in collections if isinstance(c.columns[name], np.ndarray)]
+    if not arrays:  # numbers of the schema alone: as precise as the other columns
+        every = [value for c in collections for value in c.columns.values() if isinstance(value, np.ndarray)]
+        arrays = [value for value in every if value.dtype.kind == "f"] or [np.empty(0)]
+    return np.result_type(*[array.dtype for array in arrays if isinstance(array, np.ndarray)])
