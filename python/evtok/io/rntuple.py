@@ -28,14 +28,14 @@ class RNTupleFile(ColumnarFile):
     def __init__(self, path: str, schema: Schema, ntuple: Any, file: Any) -> None:
         super().__init__(path, schema)
         self._ntuple, self._file = ntuple, file
-        with reading(path, f"the fields of {ntuple.name}"):
+        with reading(path, "the fields of the RNTuple"):
             self._bind(_paths(ntuple.field_records))
             clusters = ntuple.cluster_summaries
             self._starts = np.array([c.num_first_entry for c in clusters] + [ntuple.num_entries], np.int64)
             self.n_events = int(ntuple.num_entries)
         if (np.diff(self._starts) < 0).any() or self._starts[0] != 0:
             raise InputFileError(
-                f"{path}: the clusters of {ntuple.name} do not follow each other; the file is corrupt"
+                f"{path}: the clusters of the RNTuple do not follow each other; the file is corrupt"
             )
 
     def close(self) -> None:
