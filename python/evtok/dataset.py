@@ -184,7 +184,9 @@ class TokenDataset:
     def _tokens(self, parts: list[Array], counts: npt.NDArray[np.int64]) -> Tokens:
         ids = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, self._layout.ids_dtype), *parts])
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
-        return Tokens(ids, offsets, fingerprint=self.fingerprint, pad_id=self.pad_id, vocab_size=self.vocab_size)
+        return Tokens(
+            ids, offsets, fingerprint=self.fingerprint, pad_id=self.pad_id, vocab_size=self.vocab_size
+        )
 
     def _batch(self, shard: int, k: int) -> Batch:
         found = self._batches.get((shard, k))

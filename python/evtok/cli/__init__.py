@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import sys
 
+from evtok._optional import require
 from evtok.errors import EvtokError, MissingBackendError
 
 
 def main() -> None:
     """Run the command line and exit."""
     try:
+        for package in ("typer", "rich"):
+            require(package, extra="cli")
         from evtok.cli.app import app
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".", 1)[0] == "evtok":
-            raise
-        print(f"evtok: the command needs {error.name}: pip install 'evtok[cli]'", file=sys.stderr)
-        sys.exit(2)
-    try:
+
         app()
     except MissingBackendError as error:
         print(f"evtok: error: {error}", file=sys.stderr)

@@ -55,15 +55,16 @@ def fit_tokenizer(
         str | None,
         typer.Option(help="Bins of features, such as pt=40,eta=30,phi=30; the others keep their default."),
     ] = None,
-    edges: Annotated[
-        str | None, typer.Option(help="How edges are found: uniform, log-uniform or equal-frequency.")
-    ] = None,
     schema: SchemaOption = None,
+    skip_invalid: Annotated[
+        bool,
+        typer.Option("--skip-invalid", help="Leave NaN and the like out of the fit, instead of refusing."),
+    ] = False,
 ) -> None:
     """Fit a tokenizer to events and write it."""
     from evtok.cli.fit import fit
 
-    tokenizer = fit(inputs, preset=preset, bins=bins, edges=edges, schema=schema)
+    tokenizer = fit(inputs, preset=preset, bins=bins, schema=schema, skip_invalid=skip_invalid)
     tokenizer.save(output)
     print(f"{output}: {tokenizer!r}")
 

@@ -26,10 +26,9 @@ def show_event(dataset: TokenDataset, event: int) -> None:
     """Print the ids of one event, its fields, and its objects at the centres of their bins."""
     row = dataset.row(event)
     ids = row.pop("ids")
-    console = Console()
     facts = ", ".join(f"{name} {value}" for name, value in row.items())
-    console.print(f"event {event} of {dataset.file_of(event)}: {facts}", markup=False, highlight=False)
-    console.print(f"{len(ids)} tokens: {' '.join(map(str, ids))}", markup=False, highlight=False)
+    print(f"event {event} of {dataset.file_of(event)}: {facts}")
+    print(f"{len(ids)} tokens: {' '.join(map(str, ids))}")
     decoded = dataset.tokenizer.decode(dataset[event : event + 1])
     table = Table("object", *(_titled(name, decoded.units.get(name, "")) for name in decoded.columns))
     for k in range(decoded.n_objects):
@@ -38,9 +37,9 @@ def show_event(dataset: TokenDataset, event: int) -> None:
             for name, column in decoded.columns.items()
         ]
         table.add_row(str(k), *values)
-    console.print(table)
+    Console().print(table)
     for name, value in decoded.fields.items():
-        console.print(f"{_titled(name, decoded.units.get(name, ''))}: {_number(value[0])}", highlight=False)
+        print(f"{_titled(name, decoded.units.get(name, ''))}: {_number(value[0])}")
 
 
 def _titled(name: str, unit: str) -> str:
