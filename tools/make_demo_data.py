@@ -43,18 +43,31 @@ class Cut:
 
     process: str
     title: str
+    description: str
     events: int
     format: str
 
 
 CUTS = (
-    Cut("ttbar", "top pairs", 3000, "parquet"),
-    Cut("qcd", "QCD dijets", 1000, "parquet"),
-    Cut("znunu", "Z → νν + jet", 1000, "parquet"),
-    Cut("wlnu", "W → ℓν + jet", 1000, "root"),
-    Cut("gluino_tttt", "gluinos → top quarks", 1000, "parquet"),
-    Cut("gluino_qq", "gluinos → light quarks", 1000, "parquet"),
-    Cut("stop", "stop pairs", 1000, "dm.csv"),
+    Cut("ttbar", "top pairs", "top quark pairs, pT-hat above 200 GeV", 3000, "parquet"),
+    Cut("qcd", "QCD dijets", "two jets, pT-hat above 400 GeV", 1000, "parquet"),
+    Cut("znunu", "Z → νν + jet", "Z to neutrinos and a jet, pT-hat above 300 GeV", 1000, "parquet"),
+    Cut("wlnu", "W → ℓν + jet", "W to leptons and a jet, pT-hat above 300 GeV", 1000, "root"),
+    Cut(
+        "gluino_tttt",
+        "gluinos → top quarks",
+        "gluino pairs of 1.6 TeV, neutralino of 200 GeV",
+        1000,
+        "parquet",
+    ),
+    Cut(
+        "gluino_qq",
+        "gluinos → light quarks",
+        "gluino pairs of 1.4 TeV, neutralino of 1.1 TeV",
+        1000,
+        "parquet",
+    ),
+    Cut("stop", "stop pairs", "top squark pairs of 1 TeV, neutralino of 100 GeV", 1000, "dm.csv"),
 )
 
 
@@ -118,7 +131,7 @@ def make(source: Path, target: Path) -> None:
             {
                 "file": file,
                 "title": cut.title,
-                "description": settings["description"],
+                "description": cut.description,
                 "signal": bool(settings["label"]),
                 "cross_section_pb": settings["sigma_pb"] * settings["selection_efficiency"],
                 "selection_efficiency": settings["selection_efficiency"],
