@@ -17,7 +17,7 @@ void sweep(int64_t n_events, int threads) {
   std::vector<int64_t> wide{5}, none{0};
   for (int64_t i = 0; i < n_events; ++i) {
     narrow.push_back(narrow.back() + static_cast<int32_t>(i * 3 % 2));
-    wide.push_back(wide.back() + i * 4 % 3);
+    wide.push_back(wide.back() + (i % 97 == 5 ? 23 : i * 4 % 3));
     none.push_back(0);
   }
   std::vector<float> narrow_values, wide_values;
