@@ -24,6 +24,7 @@ test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
 
 bench: $(VENV)/test.stamp
+	$(BIN)/python -m pip install numba
 	mkdir -p bench-output
 	$(BIN)/evtok bench --peers --json bench-output/bench.json
 

@@ -1,0 +1,96 @@
+"""Write the table of benchmarks into a Markdown file, from the JSON of runs: no number is typed by hand.
+
+Usage: python benchmarks/table.py benchmarks/results/RUN.json... README.md
+Replaces what lies between `<!-- bench:begin -->` and `<!-- bench:end -->`. With --check it writes nothing, and exits
+with 1 when the file does not hold the table of these runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evtok.bench import document
+from evtok.bench.text import scaled
+
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+def table(runs: list[dict[str, Any]]) -> str:
+    """Return the Markdown of runs: their machine, then one line for each of our rates."""
+    return "\n".join(line for run in runs for line in _run_lines(run))
+
+
+def replaced(text: str, content: str) -> str:
+    """Return `text` with `content` between the markers."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise SystemExit(f"expected one {BEGIN}, and after it one {END}")
+    head, rest = text.split(BEGIN)
+    return f"{head}{BEGIN}\n{content}\n{END}{rest.split(END)[1]}"
+
+
+def _run_lines(run: dict[str, Any]) -> Iterator[str]:
+    machine, rates = run["machine"], run["rates"][0]
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items() if version)
+    yield (
+        f"{machine['cpu']}, {machine['threads']} threads, {machine['isa']}; copy bandwidth "
+        f"{scaled(rates['copy']['bytes_per_second'])}B/s. evtok {run['evtok']}, {run['created'][:10]}; {versions}."
+    )
+    yield "Medians of interleaved rounds; ratios with an interval that holds the true median with 99.9 %, or as stated."
+    yield ""
+    yield "| what | rate | times the peer | of the copy bandwidth |"
+    yield "| --- | --- | --- | --- |"
+    memory = []
+    for row in run["rows"]:
+        if "memory" in row:
+            memory.append(row)
+            continue
+        for one in row["contestants"]:
+            if one["role"] == "ours":
+                yield _line(row, one)
+    for row in memory:
+        points = "; ".join(f"{p['events']:,} events: {scaled(p['peak_bytes'])}B" for p in row["memory"])
+        yield ""
+        yield f"Peak memory of a job ({row['shape']}): {points}."
+    yield ""
+
+
+def _line(row: dict[str, Any], one: dict[str, Any]) -> str:
+    name = one["name"]
+    ratios = [
+        f"{r['median']:.3g} × {r['to']} ({r['low']:.3g} to {r['high']:.3g}"
+        + (")" if r["confidence"] >= 0.998 else f", {100 * r['confidence']:.3g} %)")
+        for r in row["ratios"]
+        if r["of"] == name
+    ]
+    limits = [
+        f"{100 * limit['median']:.0f} % at {limit['bytes_per_unit']:g} bytes"
+        for limit in row["limits"]
+        if limit["of"] == name
+    ]
+    cells = [
+        f"{row['benchmark']} {row['shape']}: {row['variant']}, {name}",
+        f"{scaled(one['rate'])}{row['unit']}/s",
+        "<br>".join(ratios),
+        "<br>".join(limits),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def main(arguments: list[str]) -> None:
+    """Run the script."""
+    check = "--check" in arguments
+    *runs, target = [argument for argument in arguments if argument != "--check"]
+    path = Path(target)
+    text = path.read_text(encoding="utf-8")
+    new = replaced(text, table([document.read(run) for run in runs]))
+    if check and new != text:
+        raise SystemExit(f"{path}: the table is not that of {', '.join(runs)}: run benchmarks/table.py")
+    if not check:
+        path.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
