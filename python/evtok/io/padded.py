@@ -228,13 +228,9 @@ class PaddedFile:
         mask = self.schema.mask
         assert mask is not None
         filled = self._filled(mask, feature, rows, start)
-        # Most slots are empty: finding the filled ones once, and taking only those, beats a mask for each column.
-        where = np.flatnonzero(filled)
-        event = where // filled.shape[1]
-        slot = where - event * filled.shape[1]
-        columns = {name: feature(name)[event, slot] for name in stored}
+        columns = {name: feature(name)[filled] for name in stored}
         values = {name: self._field(name, rows(self._fields[name]), start) for name in fields}
-        return np.bincount(event, minlength=stop - start), columns, values
+        return np.count_nonzero(filled, axis=1), columns, values
 
     def _filled(self, mask: MaskRule, feature: Any, rows: Any, start: int) -> Array:
         if self._mask is not None:
