@@ -48,14 +48,29 @@ template <class T> AccumulateBins<T> accumulate_bins_for(Isa isa) {
 
 template <class T> int32_t bin_lanes(Isa isa) {
   if (isa == Isa::scalar) return 0;
-  const int32_t bytes = isa >= Isa::avx512 ? 64 : 32;
-  return bytes / static_cast<int32_t>(sizeof(T));
+  if (isa == Isa::avx2) return 8;  // float64 too: see BinTable::coarse32
+  return 64 / static_cast<int32_t>(sizeof(T));
+}
+
+// Bucket b holds n_fine edges, followed by the coarse edge that ends it.
+template <class T>
+template <class U>
+void BinSearch<T>::lay_out(std::vector<U>& coarse, std::vector<U>& fine) const {
+  const int64_t lanes = table_.lanes, n_fine = table_.n_fine;
+  const U pad = std::numeric_limits<U>::quiet_NaN();
+  const auto edge = [&](int64_t k) {
+    return k < table_.n_edges ? static_cast<U>(edges_[static_cast<size_t>(k)]) : pad;
+  };
+  for (int64_t b = 0; b + 1 < lanes; ++b) coarse.push_back(edge(b * (n_fine + 1) + n_fine));
+  for (int64_t f = 0; f < n_fine; ++f)
+    for (int64_t b = 0; b < lanes; ++b) fine.push_back(edge(b * (n_fine + 1) + f));
 }
 
 template <class T>
 BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
     : edges_(edges, edges + checked_count(n_edges)), kernel_(accumulate_bins_for<T>(isa)) {
   table_ = BinTable<T>{};
+  table_.edges = edges_.data();
   table_.n_edges = static_cast<int32_t>(n_edges);
   table_.right = right;
   table_.lowest = std::numeric_limits<T>::lowest();
@@ -65,20 +80,18 @@ BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
 
   const int64_t lanes = bin_lanes<T>(isa);
   const int64_t n_fine = lanes > 0 ? (n_edges + 1 + lanes - 1) / lanes - 1 : 0;
-  if (lanes > 0 && n_fine <= kMaxFine) {
-    // Bucket b holds n_fine edges, followed by the coarse edge that ends it.
-    const int64_t width = n_fine + 1;
-    const T pad = std::numeric_limits<T>::quiet_NaN();
-    const auto edge = [&](int64_t k) { return k < n_edges ? edges_[static_cast<size_t>(k)] : pad; };
-    for (int64_t b = 0; b + 1 < lanes; ++b) coarse_.push_back(edge(b * width + n_fine));
-    for (int64_t f = 0; f < n_fine; ++f)
-      for (int64_t b = 0; b < lanes; ++b) fine_.push_back(edge(b * width + f));
-    table_.lanes = static_cast<int32_t>(lanes);
-    table_.n_fine = static_cast<int32_t>(n_fine);
+  if (lanes == 0 || n_fine > kMaxFine) return;
+  table_.lanes = static_cast<int32_t>(lanes);
+  table_.n_fine = static_cast<int32_t>(n_fine);
+  if (std::is_same_v<T, double> && isa == Isa::avx2) {
+    lay_out(coarse32_, fine32_);
+    table_.coarse32 = coarse32_.data();
+    table_.fine32 = fine32_.data();
+  } else {
+    lay_out(coarse_, fine_);
+    table_.coarse = coarse_.data();
+    table_.fine = fine_.data();
   }
-  table_.edges = edges_.data();
-  table_.coarse = coarse_.data();
-  table_.fine = fine_.data();
 }
 
 template AccumulateBins<float> accumulate_bins_for<float>(Isa);

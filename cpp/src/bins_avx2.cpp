@@ -1,4 +1,4 @@
-// Bin search with AVX2: 8 float32 lanes in two levels, 4 float64 lanes by passing every edge.
+// Bin search with AVX2: 8 lanes in two levels. float64 is searched in float32 first: see BinTable::coarse32.
 #include <immintrin.h>
 
 #include "evtok/bins.hpp"
@@ -95,52 +95,86 @@ EVTOK_INSIDE void search_f32(const float* x, int64_t n, const BinTable<float>& t
   }
 }
 
-// Two comparison results or counts of 4 x 64 bits to one of 8 x 32 bits.
-EVTOK_INSIDE __m256i narrow(__m256i low, __m256i high) {
-  const __m256 packed = _mm256_shuffle_ps(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high), 0x88);
+// Two results of 4 x 64 bits to one of 8 x 32 bits.
+EVTOK_INSIDE __m256i narrow(__m256d low, __m256d high) {
+  const __m256 packed = _mm256_shuffle_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high), 0x88);
   return _mm256_permute4x64_epi64(_mm256_castps_si256(packed), 0xD8);
 }
-EVTOK_INSIDE __m256i narrow(__m256d low, __m256d high) {
-  return narrow(_mm256_castpd_si256(low), _mm256_castpd_si256(high));
+
+// The codes of 8 float64 values by passing every edge: for values whose rounding to float32 is that of an
+// edge.
+template <int kPassed>
+EVTOK_INSIDE __m256i pass_every_edge(__m256d low, __m256d high, const BinTable<double>& t) {
+  __m256i low_count = _mm256_setzero_si256(), high_count = _mm256_setzero_si256();
+  for (int32_t k = 0; k < t.n_edges; ++k) {
+    const __m256d edge = _mm256_broadcast_sd(t.edges + k);
+    low_count = _mm256_sub_epi64(low_count, _mm256_castpd_si256(_mm256_cmp_pd(low, edge, kPassed)));
+    high_count = _mm256_sub_epi64(high_count, _mm256_castpd_si256(_mm256_cmp_pd(high, edge, kPassed)));
+  }
+  return narrow(_mm256_castsi256_pd(low_count), _mm256_castsi256_pd(high_count));
 }
 
-// float64 has no permutation by a variable index here, so every edge is passed, unless there are more than
-// this.
-constexpr int32_t kCountAtMost = 96;
-
-template <int kPassed, bool kCheck, bool kClamp>
+template <int kPassed, bool kCheck>
 EVTOK_INSIDE void search_f64(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
                              int32_t* accumulator) {
+  constexpr int kVectors = 4;  // of 8 values each, in flight together
   const Rest rest(t, fresh);
+  const __m256i width = _mm256_set1_epi32(t.n_fine + 1);
   const __m256d lowest = _mm256_set1_pd(t.lowest), highest = _mm256_set1_pd(t.highest);
   int64_t i = 0;
-  for (; t.n_edges <= kCountAtMost && i + 16 <= n; i += 16) {
-    __m256d value[4];
-    __m256i count[4];
-    for (int v = 0; v < 4; ++v) {
-      value[v] = _mm256_loadu_pd(x + i + 4 * v);
-      count[v] = _mm256_setzero_si256();
+  for (; i + 8 * kVectors <= n; i += 8 * kVectors) {
+    __m256 value[kVectors], on_edge[kVectors];
+    __m256i bucket[kVectors], code[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      const double* eight = x + i + 8 * v;
+      value[v] = _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd(eight + 4)),
+                                 _mm256_cvtpd_ps(_mm256_loadu_pd(eight)));
+      bucket[v] = _mm256_setzero_si256();
+      on_edge[v] = _mm256_setzero_ps();
     }
-    for (int32_t k = 0; k < t.n_edges; ++k) {
-      const __m256d edge = _mm256_broadcast_sd(t.edges + k);
-      for (int v = 0; v < 4; ++v)
-        count[v] = _mm256_sub_epi64(count[v], _mm256_castpd_si256(_mm256_cmp_pd(value[v], edge, kPassed)));
+    for (int b = 0; b < 7; ++b) {
+      const __m256 edge = _mm256_broadcast_ss(t.coarse32 + b);
+      for (int v = 0; v < kVectors; ++v) {
+        bucket[v] =
+            _mm256_sub_epi32(bucket[v], _mm256_castps_si256(_mm256_cmp_ps(value[v], edge, _CMP_GE_OQ)));
+        on_edge[v] = _mm256_or_ps(on_edge[v], _mm256_cmp_ps(value[v], edge, _CMP_EQ_OQ));
+      }
     }
-    for (int v = 0; v < 4; v += 2) {
-      __m256i code = narrow(count[v], count[v + 1]), valid = code;
-      __m256d test[2];
-      for (int h = 0; h < 2; ++h)
-        test[h] = kCheck ? _mm256_and_pd(_mm256_cmp_pd(lowest, value[v + h], _CMP_LE_OQ),
-                                         _mm256_cmp_pd(value[v + h], highest, _CMP_LE_OQ))
-                         : _mm256_cmp_pd(value[v + h], value[v + h], _CMP_UNORD_Q);
+    for (int v = 0; v < kVectors; ++v) code[v] = _mm256_mullo_epi32(bucket[v], width);
+    for (int f = 0; f < t.n_fine; ++f) {
+      const __m256 edges = _mm256_loadu_ps(t.fine32 + 8 * f);
+      for (int v = 0; v < kVectors; ++v) {
+        const __m256 edge = _mm256_permutevar8x32_ps(edges, bucket[v]);
+        code[v] = _mm256_sub_epi32(code[v], _mm256_castps_si256(_mm256_cmp_ps(value[v], edge, _CMP_GE_OQ)));
+        on_edge[v] = _mm256_or_ps(on_edge[v], _mm256_cmp_ps(value[v], edge, _CMP_EQ_OQ));
+      }
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      const __m256d low = _mm256_loadu_pd(x + i + 8 * v), high = _mm256_loadu_pd(x + i + 8 * v + 4);
+      if (_mm256_movemask_ps(on_edge[v]) != 0) code[v] = pass_every_edge<kPassed>(low, high, t);
+      __m256i valid = code[v];
       if (kCheck)
-        valid = narrow(test[0], test[1]);
+        valid = narrow(
+            _mm256_and_pd(_mm256_cmp_pd(lowest, low, _CMP_LE_OQ), _mm256_cmp_pd(low, highest, _CMP_LE_OQ)),
+            _mm256_and_pd(_mm256_cmp_pd(lowest, high, _CMP_LE_OQ), _mm256_cmp_pd(high, highest, _CMP_LE_OQ)));
       else  // NaN passes every edge
-        code = _mm256_blendv_epi8(code, rest.n_edges, narrow(test[0], test[1]));
-      contribute<kCheck, kClamp>(code, valid, rest, accumulator + i + 4 * v);
+        code[v] = _mm256_blendv_epi8(
+            code[v], rest.n_edges,
+            narrow(_mm256_cmp_pd(low, low, _CMP_UNORD_Q), _mm256_cmp_pd(high, high, _CMP_UNORD_Q)));
+      contribute<kCheck, true>(code[v], valid, rest, accumulator + i + 8 * v);
     }
   }
   for (; i < n; ++i) {
+    const int32_t contribution = bin_contribution(x[i], t);
+    accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
+  }
+}
+
+// Too many edges for the vector layout.
+template <class T>
+EVTOK_INSIDE void search_by_halving(const T* x, int64_t n, const BinTable<T>& t, bool fresh,
+                                    int32_t* accumulator) {
+  for (int64_t i = 0; i < n; ++i) {
     const int32_t contribution = bin_contribution(x[i], t);
     accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
   }
@@ -154,11 +188,8 @@ template <class T> EVTOK_INSIDE bool clamps(const BinTable<T>& t) {
 
 void accumulate_bins_f32_avx2(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
                               int32_t* accumulator) {
-  if (t.lanes != 8) {  // too many edges for the vector layout
-    for (int64_t i = 0; i < n; ++i) {
-      const int32_t contribution = bin_contribution(x[i], t);
-      accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
-    }
+  if (t.lanes == 0) {
+    search_by_halving(x, n, t, fresh, accumulator);
   } else if (t.right) {
     if (!t.check) return search_f32<_CMP_GT_OQ, false, true>(x, n, t, fresh, accumulator);
     if (clamps(t)) return search_f32<_CMP_GT_OQ, true, true>(x, n, t, fresh, accumulator);
@@ -172,12 +203,14 @@ void accumulate_bins_f32_avx2(const float* x, int64_t n, const BinTable<float>& 
 
 void accumulate_bins_f64_avx2(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
                               int32_t* accumulator) {
-  if (t.right) {
-    if (t.check) return search_f64<_CMP_GT_OQ, true, true>(x, n, t, fresh, accumulator);
-    search_f64<_CMP_GT_OQ, false, true>(x, n, t, fresh, accumulator);
+  if (t.lanes == 0) {
+    search_by_halving(x, n, t, fresh, accumulator);
+  } else if (t.right) {
+    if (t.check) return search_f64<_CMP_GT_OQ, true>(x, n, t, fresh, accumulator);
+    search_f64<_CMP_GT_OQ, false>(x, n, t, fresh, accumulator);
   } else {
-    if (t.check) return search_f64<_CMP_GE_OQ, true, true>(x, n, t, fresh, accumulator);
-    search_f64<_CMP_GE_OQ, false, true>(x, n, t, fresh, accumulator);
+    if (t.check) return search_f64<_CMP_GE_OQ, true>(x, n, t, fresh, accumulator);
+    search_f64<_CMP_GE_OQ, false>(x, n, t, fresh, accumulator);
   }
 }
 

@@ -337,6 +337,12 @@ class Events:
             self._offsets, {**self._columns, **columns}, self._fields, units=self._units, types=self._types
         )
 
+    def with_fields(self, **fields: Any) -> Self:
+        """Return the same events with fields added or replaced; each is an array (n_events,)."""
+        return type(self)(
+            self._offsets, self._columns, {**self._fields, **fields}, units=self._units, types=self._types
+        )
+
     def to_awkward(self) -> ak.Array:
         """Return ``n * var * {column: ...}`` as an awkward array that shares the memory of the columns."""
         return _arrays.to_awkward(self._offsets, self._columns)

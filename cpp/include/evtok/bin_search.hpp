@@ -29,7 +29,10 @@ public:
   BinSearch& operator=(const BinSearch&) = delete;
 
 private:
+  template <class U> void lay_out(std::vector<U>& coarse, std::vector<U>& fine) const;
+
   std::vector<T> edges_, coarse_, fine_;
+  std::vector<float> coarse32_, fine32_;
   BinTable<T> table_;
   AccumulateBins<T> kernel_;
 };

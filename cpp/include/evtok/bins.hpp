@@ -52,6 +52,10 @@ template <class T> struct BinTable {
   int32_t n_fine;
   const T* coarse;  // (lanes - 1,), borrowed
   const T* fine;    // (n_fine, lanes) row-major, borrowed
+  // The same layout with edges rounded to float32, for an instruction set that permutes float32 only: since
+  // rounding is monotone, it decides every value whose rounding is no edge's rounding. Null elsewhere.
+  const float* coarse32;  // (lanes - 1,), borrowed
+  const float* fine32;    // (n_fine, lanes) row-major, borrowed
 };
 
 /// One accumulation over n values: x (n,) contiguous; accumulator (n,) int32, read and written unless

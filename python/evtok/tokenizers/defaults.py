@@ -72,7 +72,7 @@ def for_events(events: Events, bins: Mapping[str, int] | None = None, **options:
 
 
 def _angle(column: str, n_bins: int) -> Feature:
-    return Feature(column, Uniform(n_bins + 1, -math.pi, math.pi), outside="clip", wrap=True)
+    return Feature(column, Uniform(n_bins + 1, -math.pi, math.pi), outside="clip")
 
 
 def _first(columns: Mapping[str, Any], names: Sequence[str], what: str) -> str:
