@@ -7,9 +7,11 @@ except where a job writes its shards durably.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,15 @@ def _text(shape: dict[str, Any], settings: Settings, data: Path, folder: Path) -
 # ---- jobs --------------------------------------------------------------------------------------------------------
 
 
+class _Output:
+    """A folder for the shards of one job, removed with the result: outside of the timed part."""
+
+    def __init__(self, parent: Path) -> None:
+        folder = tempfile.mkdtemp(dir=parent)
+        self.shards = Path(folder) / "shards"
+        weakref.finalize(self, shutil.rmtree, folder)
+
+
 def _parquet(shape: dict[str, Any], settings: Settings, data: Path, folder: Path) -> Iterator[Case]:
     sample = tiling.sample(data, "parquet")
     path, times = tiling.tile_parquet(sample, shape["events"], folder)
@@ -143,8 +154,8 @@ def _job(
     once = evtok.open_events(sample, columns=columns).read()
 
     def job() -> Any:
-        output = tempfile.TemporaryDirectory(dir=path.parent)  # lives as long as the result, so is not timed
-        evtok.tokenize_files(path, tokenizer, Path(output.name) / "shards", threads=settings.threads)
+        output = _Output(path.parent)
+        evtok.tokenize_files(path, tokenizer, output.shards, threads=settings.threads)
         return output
 
     def read() -> Any:
@@ -154,7 +165,7 @@ def _job(
     def differences(got: Any, expected: Any) -> int:
         if isinstance(got, int):  # a reader's number of objects
             return abs(got - len(expected))
-        ids = evtok.TokenDataset(Path(got.name) / "shards")[:].ids
+        ids = evtok.TokenDataset(got.shards)[:].ids
         if len(ids) != len(expected):
             return max(len(ids), len(expected))
         return int(np.count_nonzero(ids != expected))
