@@ -49,8 +49,9 @@ inline const char* read_digits(const char* p, const char* end, uint64_t& mantiss
   return p;
 }
 
-/// Reads the longest number that starts at `begin` in the text [begin, end), borrowed.
-inline Decimal read_decimal(const char* begin, const char* end) {
+/// Reads the longest number that starts at `begin` in the text [begin, end), borrowed. Inlined, because the
+/// result would otherwise travel through memory.
+[[gnu::always_inline]] inline Decimal read_decimal(const char* begin, const char* end) {
   // The powers of ten that are exact in float64.
   static constexpr double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
