@@ -20,6 +20,7 @@ import numpy as np
 
 import evtok
 from evtok import _core
+from evtok._optional import require
 from evtok.bench import readers, tiling
 from evtok.bench.harness import Case, Contestant, WrongResultError
 from evtok.bench.machine import version_of
@@ -115,6 +116,9 @@ def _parquet(shape: dict[str, Any], settings: Settings, data: Path, folder: Path
     sample = tiling.sample(data, "parquet")
     path, times = tiling.tile_parquet(sample, shape["events"], folder)
     version = version_of("pyarrow") or ""
+    require("pyarrow", extra="io").set_cpu_count(
+        settings.threads
+    )  # of its own pool, which evtok reads with too
     peers = [
         Contestant(
             "pyarrow, columns alone, 1 thread", lambda: readers.read_parquet(path, False), "peer", version
@@ -127,7 +131,7 @@ def _parquet(shape: dict[str, Any], settings: Settings, data: Path, folder: Path
             settings.threads,
         ),
     ]
-    yield _job(shape, settings, sample, path, times, peers)
+    yield _job(shape, settings, sample, path, times, peers, reading_threads=settings.threads)
 
 
 def _nanoaod(shape: dict[str, Any], settings: Settings, data: Path, folder: Path) -> Iterator[Case]:
@@ -148,6 +152,7 @@ def _job(
     path: Path,
     times: int,
     peers: list[Contestant],
+    reading_threads: int = 1,
 ) -> Case:
     tokenizer = make_tokenizer()
     columns, kept = tokenizer.required_columns, ("label", "weight", "event")
@@ -178,7 +183,7 @@ def _job(
         times * len(once),
         [
             Contestant("evtok.tokenize_files", job, "ours", _core.version, settings.threads),
-            Contestant("evtok.open_events", read, "ours", _core.version, 1),
+            Contestant("evtok.open_events", read, "ours", _core.version, reading_threads),
             *peers,
         ],
         lambda: np.tile(tokenizer.encode(once).ids, times),
