@@ -76,8 +76,8 @@ def _verdict(content: Content) -> Html:
             element("strong", "Proven. "),
             element(
                 "span",
-                f"All {shards} shards ({size / 1e3:,.0f} kB, {events:,} events) were read again: sizes, hashes, ids and "
-                "counts agree with the manifest.",
+                f"All {shards} shards ({size / 1e3:,.0f} kB, {events:,} events) were read again: sizes, hashes, "
+                "ids and counts agree with the manifest.",
             ),
             class_="verdict good",
         )

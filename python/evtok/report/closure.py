@@ -48,8 +48,8 @@ class Closure:
     @property
     def inside_fraction(self) -> float:
         """Fraction of values that lie in the bin of their token; anything but 1 is an error."""
-        beyond = (self.original < self.low) | (self.original > self.high)
-        return float(1 - beyond.mean()) if beyond.size else 1.0
+        inside = self.bins.digits(self.original) == self.bins.digits(self.decoded)
+        return float(inside.mean()) if inside.size else 1.0
 
     @property
     def position(self) -> Values:

@@ -42,14 +42,12 @@ def choose(samples: Sequence[Sample]) -> tuple[Sample, int]:
 
 def display(event: Events, decoded: Events, bins: Sequence[Bins], title: str) -> Picture | None:
     """Draw the objects of one event in η and φ, over the bins that their tokens stand for; None without these."""
-    plane = [_bins(bins, "eta"), _bins(bins, "phi")]
-    pt = _bins(bins, "pt")
-    if None in plane or pt is None:
+    pt, eta_bins, phi_bins = (_bins(bins, name) for name in ("pt", "eta", "phi"))
+    if pt is None or eta_bins is None or phi_bins is None:
         return None
-    eta, phi = (part.original(event) for part in plane if part is not None)
-    low, high = zip(
-        *(part.span(part.digits(part.decoded(decoded))) for part in plane if part is not None), strict=True
-    )
+    plane = (eta_bins, phi_bins)
+    eta, phi = (part.original(event) for part in plane)
+    low, high = zip(*(part.span(part.digits(part.decoded(decoded))) for part in plane), strict=True)
     width = max(3.2, float(np.abs(eta).max(initial=0)) + 0.4)
     size = 14 + 0.45 * np.clip(pt.original(event), 0, 600)
     codes = event.columns.get(TYPE_COLUMN, np.zeros(event.n_objects, np.uint8)).astype(np.int64)

@@ -18,7 +18,7 @@ _HIGHEST_RATIO = 2.0
 def overlay(part: Closure) -> Picture:
     """Draw original and decoded values, and their ratio; decoded ones are drawn uniformly within their bins."""
     bins = part.bins
-    ends = plotted_edges(part)[[0, -1]]
+    ends = float(plotted_edges(part)[0]), float(plotted_edges(part)[-1])
     logarithmic = is_logarithmic(part)
     edges = np.geomspace(*ends, _N_BINS + 1) if logarithmic else np.linspace(*ends, _N_BINS + 1)
     edges[0], edges[-1] = ends
@@ -64,8 +64,8 @@ def overlay(part: Closure) -> Picture:
             figure,
             f"Histogram of original and decoded {bins.name}, with their ratio below.",
             Html(
-                f"{bins.quantity.page}: original and decoded. Small marks on the axis are the edges of bins; a triangle "
-                "is a ratio beyond the frame."
+                f"{bins.quantity.page}: original and decoded. Small marks on the axis are the edges of bins; a "
+                "triangle is a ratio beyond the frame."
             ),
         )
 

@@ -82,7 +82,7 @@ def occupancy(part: Closure, samples: Sequence[Sample]) -> Picture:
                 _shares(bins, sample), edges, baseline=None, color=style.colour(k), linestyle=line_style(sample),
                 linewidth=1.4,
             )  # fmt: skip
-        for k in np.flatnonzero(is_open):
+        for k in np.flatnonzero(is_open).tolist():
             axes.axvspan(
                 edges[k], edges[k + 1], facecolor="none", edgecolor=style.RULE, hatch="////", linewidth=0
             )
@@ -148,13 +148,13 @@ def _mark_edges(axis: Any, bins: Bins, most: int) -> None:
 def open_bins(bins: Bins) -> npt.NDArray[np.bool_]:
     """Tell which bins have no end (n_digits,)."""
     low, high = bins.span(np.arange(bins.n_digits))
-    return np.isinf(low) | np.isinf(high)
+    return np.asarray(np.isinf(low) | np.isinf(high), np.bool_)
 
 
 def plotted_edges(part: Closure) -> npt.NDArray[np.float64]:
     """Return edges of all bins (n_digits + 1,); open bins end where the data end, and never have no width."""
     low, high = part.bins.span(np.arange(part.bins.n_digits))
-    edges = np.r_[low, high[-1]]
+    edges: npt.NDArray[np.float64] = np.r_[low, high[-1]]
     inner = edges[np.isfinite(edges)]
     first, last = (inner[0], inner[-1]) if inner.size else (0.0, 1.0)
     if np.isinf(edges[0]):
@@ -172,7 +172,7 @@ def is_logarithmic(part: Closure) -> bool:
 def _shares(bins: Bins, sample: Sample) -> npt.NDArray[np.float64]:
     values = bins.decoded(sample.decoded)
     counts = np.bincount(bins.digits(values[~np.isnan(values)]), minlength=bins.n_digits)
-    return 100 * counts / max(1, counts.sum())
+    return np.asarray(100 * counts / max(1, counts.sum()), np.float64)
 
 
 def _things(bins: Bins) -> str:
