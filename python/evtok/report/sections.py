@@ -184,8 +184,8 @@ def decoded(content: Content) -> list[Html]:
         [
             "feature",
             "bins",
-            "values in open bins",
-            "values in the bin of their token",
+            "in open bins",
+            "in the bin of their token",
             "distance",
             "width allows",
         ],
