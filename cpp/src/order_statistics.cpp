@@ -24,7 +24,7 @@ public:
   }
   void give_back(int64_t table) {
     const std::lock_guard lock(mutex_);
-    free_.push_back(table); // no allocation: the place is still there
+    free_.push_back(table);  // no allocation: the place is still there
   }
 
 private:
@@ -60,7 +60,7 @@ private:
   std::vector<uint8_t> highest_digit_;
 };
 
-} // namespace
+}  // namespace
 
 template <class T>
 void count_digits(const T* x, int64_t n, const DigitPass<T>& pass, int threads, int64_t n_tables,
@@ -69,7 +69,7 @@ void count_digits(const T* x, int64_t n, const DigitPass<T>& pass, int threads, 
   const int digit_shift = static_cast<int>(8 * sizeof(T)) - kDigitBits * (pass.known + 1);
   FreeTables tables(n_tables);
   const int64_t wanted = std::min<int64_t>(threads > 0 ? threads : default_threads(), n_tables);
-  constexpr int64_t kGrain = 1 << 16; // about 100 µs of work
+  constexpr int64_t kGrain = 1 << 16;  // about 100 µs of work
   parallel_for(n, kGrain, static_cast<int>(wanted), [&](int64_t begin, int64_t end) {
     const int64_t table = tables.take();
     uint64_t* const count = counts + table * pass.n_prefixes * kDigits;
@@ -96,4 +96,4 @@ template void count_digits<float>(const float*, int64_t, const DigitPass<float>&
 template void count_digits<double>(const double*, int64_t, const DigitPass<double>&, int, int64_t, uint64_t*,
                                    uint64_t*);
 
-} // namespace evtok
+}  // namespace evtok

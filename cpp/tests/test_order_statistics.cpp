@@ -50,7 +50,7 @@ template <class T> void ranks_equal_sorting() {
   for (int i = 0; i < 200'000; ++i) {
     state = state * 6364136223846793005u + 1442695040888963407u;
     const T value = static_cast<T>(static_cast<int64_t>(state)) / T(1e12);
-    x.push_back(i % 3 == 0 ? T(static_cast<int>(value) % 7) : value); // a third are ties
+    x.push_back(i % 3 == 0 ? T(static_cast<int>(value) % 7) : value);  // a third are ties
   }
   std::vector<T> sorted = x;
   std::sort(sorted.begin(), sorted.end());
@@ -71,7 +71,7 @@ void invalid_values_and_zeros_are_counted_apart() {
   CHECK(counts[sortable_key(2.0f) >> 16] == 1);
 }
 
-} // namespace
+}  // namespace
 
 int main() {
   keys_sort_as_values<float>();

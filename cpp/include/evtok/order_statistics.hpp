@@ -28,10 +28,10 @@ template <class T> EVTOK_FORMULA Key<T> sortable_key(T x) {
 
 /// What one pass counts.
 template <class T> struct DigitPass {
-  T lowest, highest;        // closed range of valid values; others, and NaN, only count as invalid
-  bool skip_zeros;          // exact zeros are valid but left out
-  int known;                // digits of a prefix: 0 in the first pass
-  const uint64_t* prefixes; // (n_prefixes,) increasing, the wanted keys without their lower digits, borrowed
+  T lowest, highest;         // closed range of valid values; others, and NaN, only count as invalid
+  bool skip_zeros;           // exact zeros are valid but left out
+  int known;                 // digits of a prefix: 0 in the first pass
+  const uint64_t* prefixes;  // (n_prefixes,) increasing, the wanted keys without their lower digits, borrowed
   int64_t n_prefixes;
 };
 
@@ -43,4 +43,4 @@ template <class T>
 void count_digits(const T* x, int64_t n, const DigitPass<T>& pass, int threads, int64_t n_tables,
                   uint64_t* counts, uint64_t* skipped);
 
-} // namespace evtok
+}  // namespace evtok
