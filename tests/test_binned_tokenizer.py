@@ -25,6 +25,7 @@ from evtok.tokenizers import (
     Feature,
     Transform,
     Uniform,
+    defaults,
     load_tokenizer,
     log_uniform,
 )
@@ -280,6 +281,36 @@ def test_equal_frequency_is_the_definition_and_ignores_chunks_and_order(dtype: t
     parts = [events[a:b] for a, b in itertools.pairwise(cuts)]
     for chunks in (parts, parts[::-1]):
         assert BinnedTokenizer({"pt": feature}).fit(chunks).fingerprint == whole.fingerprint
+
+
+def test_outer_edges_keep_the_codes_and_close_the_bins() -> None:
+    events = make_events(2000)
+    plain = BinnedTokenizer({"pt": Feature("pt", EqualFrequency(10))}).fit(events)
+    closed = BinnedTokenizer({"pt": Feature("pt", EqualFrequency(10, outer=True), outside="clip")}).fit(
+        events
+    )
+    np.testing.assert_array_equal(plain.encode(events).ids, closed.encode(events).ids)
+    edges = closed.fitted["pt"].edges
+    assert edges[0] == events.columns["pt"].min()
+    assert edges[-1] == events.columns["pt"].max()
+    decoded = closed.decode(closed.encode(events)).columns["pt"]
+    bins = np.digitize(events.columns["pt"], edges[1:-1])
+    np.testing.assert_allclose(decoded, (edges[:-1] + edges[1:])[bins] / 2, rtol=1e-15)
+
+
+def test_the_default_tokenizer_follows_from_the_columns() -> None:
+    events = make_events(500)
+    tokenizer = defaults.for_events(events, bins={"pt": 8}).fit(events)
+    assert tokenizer.digits == {"type": 7, "pt": 8, "eta": 12, "phi": 12}
+    assert tokenizer.settings.sequence == ("objects", "MET", "METphi")
+    tokens = tokenizer.encode(events)
+    np.testing.assert_array_equal(tokenizer.encode(tokenizer.decode(tokens)).ids, tokens.ids)
+    jets = Events([0, 2], {"pt": np.ones(2), "etarel": np.zeros(2), "eta": np.ones(2), "phirel": np.zeros(2)})
+    assert list(defaults.for_events(jets).settings.features) == ["pt", "etarel", "phirel"]
+    with pytest.raises(InvalidEventsError, match="no column is known to be a transverse momentum"):
+        defaults.for_events(Events([0, 1], {"x": np.ones(1)}))
+    with pytest.raises(ValueError, match="bins: expected names of"):
+        defaults.for_events(events, bins={"mass": 3})
 
 
 def test_fit_refuses_an_iterator_and_invalid_values() -> None:

@@ -9,15 +9,13 @@
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "evtok/parallel.hpp"
+#include "evtok/stream_out.hpp"
 #include "evtok/tokenize.hpp"
 
 namespace evtok::bindings {
 namespace {
 
 using Int32s = In<int32_t>;
-
-// Outputs larger than this are written past the caches.
-constexpr int64_t kStreamBytes = int64_t{8} << 20;
 
 py::dict describe(const RowStatistics& s) {
   const auto row_or_none = [](int64_t row) -> py::object {
@@ -144,7 +142,7 @@ public:
     const int64_t* starts = out_offsets.data();
     Out<T> out(starts[n_events]);
     T* place = out.mutable_data();
-    const bool stream = starts[n_events] * static_cast<int64_t>(sizeof(T)) > kStreamBytes;
+    const bool stream = worth_streaming(starts[n_events] * static_cast<int64_t>(sizeof(T)));
     RowStatistics statistics;
     {
       const py::gil_scoped_release release;  // raw pointers only from here

@@ -4,6 +4,7 @@
 
 #include "evtok/bin_search.hpp"
 #include "evtok/parallel.hpp"
+#include "evtok/stream_out.hpp"
 
 namespace evtok {
 
@@ -13,16 +14,15 @@ void digitize(const T* x, int64_t n, const T* edges, int64_t n_edges, bool right
   const BinSearch<T> search(edges, n_edges, right, active_isa());
   constexpr int64_t kBlock = 2048;         // int32 codes of a block stay in L1
   constexpr int64_t kGrain = 32 * kBlock;  // about 50 µs of work: worth handing to a thread
+  const bool stream = worth_streaming(n * static_cast<int64_t>(sizeof *codes));
   parallel_for(n, kGrain, threads, [&](int64_t begin, int64_t end) {
-    int32_t block[kBlock];
+    alignas(64) int32_t block[kBlock];
     for (int64_t i = begin; i < end; i += kBlock) {
       const int64_t rows = std::min(kBlock, end - i);
       search.accumulate(x + i, rows, true, block);
-      int64_t* out = codes + i;
       if (falling)
-        for (int64_t r = 0; r < rows; ++r) out[r] = n_edges - block[r];
-      else
-        for (int64_t r = 0; r < rows; ++r) out[r] = block[r];
+        for (int64_t r = 0; r < rows; ++r) block[r] = static_cast<int32_t>(n_edges) - block[r];
+      copy_out(block, rows, codes + i, stream);
     }
   });
 }

@@ -3,33 +3,12 @@
 #include <algorithm>
 
 #include "evtok/angles.hpp"
-
-#ifdef EVTOK_X86
-#include <emmintrin.h>
-#endif
+#include "evtok/stream_out.hpp"
 
 namespace evtok {
 namespace {
 
 constexpr int32_t kFlags = kInvalid | kUnknown;
-
-// Copies a finished block to the output, past the caches when asked: an output that is larger than the caches
-// would first be read into them for nothing.
-template <class Out> void copy_out(const int32_t* ids, int64_t n, Out* out, [[maybe_unused]] bool stream) {
-#ifdef EVTOK_X86
-  if constexpr (sizeof(Out) == 4) {
-    if (stream && reinterpret_cast<uintptr_t>(out) % 16 == 0) {
-      int64_t i = 0;
-      for (; i + 4 <= n; i += 4)
-        _mm_stream_si128(reinterpret_cast<__m128i*>(out + i),
-                         _mm_loadu_si128(reinterpret_cast<const __m128i*>(ids + i)));
-      for (; i < n; ++i) out[i] = ids[i];
-      return;
-    }
-  }
-#endif
-  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<Out>(ids[i]);
-}
 
 }  // namespace
 
@@ -158,9 +137,6 @@ template <class Out> RowStatistics RowIds::run(int64_t begin, int64_t end, Out* 
       for (int64_t k = 0; k < columns; ++k) place[i * columns + k] = static_cast<Out>(kInvalidId);
     }
   }
-#ifdef EVTOK_X86
-  if (stream) _mm_sfence();
-#endif
   return statistics;
 }
 

@@ -54,13 +54,13 @@ def for_events(events: Events, bins: Mapping[str, int] | None = None, **options:
     eta = _first(events.columns, _ETA, "a pseudorapidity")
     phi = _first(events.columns, _PHI, "an azimuth")
     features = {
-        pt: Feature(pt, EqualFrequency(counts["pt"]), Transform("log")),
-        eta: Feature(eta, EqualFrequency(counts["eta"])),
-        phi: _angle(phi, counts["phi"]) if phi == "phi" else Feature(phi, EqualFrequency(counts["phi"])),
+        pt: _equal(pt, counts["pt"], Transform("log")),
+        eta: _equal(eta, counts["eta"]),
+        phi: _angle(phi, counts["phi"]) if phi == "phi" else _equal(phi, counts["phi"]),
     }
     event_features = {}
     if "MET" in events.fields:
-        event_features["MET"] = Feature("MET", EqualFrequency(counts["MET"]))
+        event_features["MET"] = _equal("MET", counts["MET"])
     if "METphi" in events.fields:
         event_features["METphi"] = _angle("METphi", counts["METphi"])
     arguments: dict[str, Any] = {
@@ -69,6 +69,10 @@ def for_events(events: Events, bins: Mapping[str, int] | None = None, **options:
         "sequence": (OBJECTS, *event_features),
     }
     return BinnedTokenizer(features, **{**arguments, **options})
+
+
+def _equal(column: str, n_bins: int, transform: Transform | None = None) -> Feature:
+    return Feature(column, EqualFrequency(n_bins, outer=True), transform or Transform(), outside="clip")
 
 
 def _angle(column: str, n_bins: int) -> Feature:

@@ -22,19 +22,28 @@ class EqualFrequency:
 
     v are the values in ascending order, counted from 0. For left-closed bins every bin then holds
     ``n // n_bins`` values, or one more, if there are no ties. Ties make equal edges, and so empty bins.
+
+    Parameters
+    ----------
+    n_bins : int
+    outer : bool
+        Add the minimum and the maximum as outer edges, so that the end bins have a centre to be decoded to; with
+        ``Feature(outside="clip")`` the codes stay the same.
     """
 
     n_bins: int
+    outer: bool = False
 
     def __post_init__(self) -> None:
         _require_bins(self.n_bins)
 
     def ranks(self, n: int) -> list[int]:
-        """Ranks of the n_bins - 1 inner edges."""
-        return [k * n // self.n_bins for k in range(1, self.n_bins)]
+        """Ranks of the n_bins - 1 inner edges, and of the outer ones."""
+        inner = [k * n // self.n_bins for k in range(1, self.n_bins)]
+        return [0, *inner, n - 1] if self.outer else inner
 
     def edges(self, values: npt.ArrayLike) -> Edges:
-        """Return the inner edges (n_bins - 1,), from the values at `ranks`."""
+        """Return the edges, (n_bins - 1,) or with the outer ones (n_bins + 1,), from the values at `ranks`."""
         return np.array(values, np.float64)
 
 

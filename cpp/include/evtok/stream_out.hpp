@@ -1,0 +1,43 @@
+// Copies a finished block of codes to its output, past the caches when the output is large.
+//
+// An output that is larger than the caches would be read into them only to be overwritten; streaming stores
+// spare that read. For small outputs they would throw out of the caches what the caller is about to use.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__SSE4_1__)
+#include <smmintrin.h>
+#endif
+
+namespace evtok {
+
+inline bool worth_streaming(int64_t bytes) {
+  return bytes > (int64_t{8} << 20);
+}
+
+/// codes (n,) borrowed; out (n,) written. Out is uint16_t, int32_t or int64_t.
+template <class Out> inline void copy_out(const int32_t* codes, int64_t n, Out* out, bool stream) {
+  int64_t i = 0;
+#if defined(__SSE4_1__)
+  if (stream && sizeof(Out) >= 4) {
+    for (; i < n && reinterpret_cast<uintptr_t>(out + i) % 16 != 0; ++i) out[i] = static_cast<Out>(codes[i]);
+    for (; i + 4 <= n; i += 4) {
+      const __m128i four = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i));
+      __m128i* place = reinterpret_cast<__m128i*>(out + i);
+      if constexpr (sizeof(Out) == 4) {
+        _mm_stream_si128(place, four);
+      } else {
+        _mm_stream_si128(place, _mm_cvtepi32_epi64(four));
+        _mm_stream_si128(place + 1, _mm_cvtepi32_epi64(_mm_unpackhi_epi64(four, four)));
+      }
+    }
+    _mm_sfence();  // before another thread is told that the block is there
+  }
+#else
+  (void)stream;
+#endif
+  for (; i < n; ++i) out[i] = static_cast<Out>(codes[i]);
+}
+
+}  // namespace evtok
