@@ -70,11 +70,8 @@ def test_p56_an_editable_install_rebuilds_when_asked_and_not_at_import(tmp_path:
         assert importlib.util.find_spec(module), f"{module} is not installed: pip install 'evtok[dev]'"
 
     checkout = tmp_path / "checkout"
-    keep = shutil.ignore_patterns("*.so", "__pycache__")
-    for folder in ("cpp", "cuda", "python"):
-        shutil.copytree(ROOT / folder, checkout / folder, ignore=keep)
-    for file in ("CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
-        shutil.copy(ROOT / file, checkout)
+    not_sources = shutil.ignore_patterns(".*", "*.so", "__pycache__", "build", "dist", "*-output")
+    shutil.copytree(ROOT, checkout, ignore=not_sources)
 
     # An environment of its own, which sees the build tools of this one.
     home = tmp_path / "environment"
