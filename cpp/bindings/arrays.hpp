@@ -10,8 +10,8 @@ namespace evtok::bindings {
 
 namespace py = pybind11;
 
-/// A contiguous array of exactly T: never converted here, the Python layer has done that. `forcecast` is not set, so
-/// a wrong dtype is a TypeError of the call.
+/// A contiguous array of exactly T: never converted here, the Python layer has done that. `forcecast` is not
+/// set, so a wrong dtype is a TypeError of the call.
 template <class T> using In = py::array_t<T, py::array::c_style>;
 template <class T> using Out = py::array_t<T>;
 

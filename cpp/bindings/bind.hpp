@@ -1,4 +1,5 @@
-// One function per operation adds its names to the module; module.cpp calls them in the order of the data flow.
+// One function per operation adds its names to the module; module.cpp calls them in the order of the data
+// flow.
 #pragma once
 
 #include <pybind11/pybind11.h>

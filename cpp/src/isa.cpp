@@ -15,7 +15,8 @@ namespace {
 constexpr const char* kNames[kIsaCount] = {"scalar", "avx2", "avx512", "avx512_bf16"};
 
 #ifdef EVTOK_X86
-// Register states that the operating system saves on a context switch; without them the CPU's word is not enough.
+// Register states that the operating system saves on a context switch; without them the CPU's word is not
+// enough.
 unsigned long long saved_states() {
   unsigned int low = 0, high = 0;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -66,17 +67,23 @@ thread_local int forced = -1;
 
 }  // namespace
 
-const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
+const char* isa_name(Isa isa) {
+  return kNames[static_cast<int>(isa)];
+}
 
 bool isa_available(Isa isa) {
   if (isa == Isa::scalar) return true;
 #ifdef EVTOK_X86
   static const Cpu cpu;
   switch (isa) {
-  case Isa::avx2: return cpu.avx2;
-  case Isa::avx512: return cpu.avx512;
-  case Isa::avx512_bf16: return cpu.bf16;
-  default: return false;
+  case Isa::avx2:
+    return cpu.avx2;
+  case Isa::avx512:
+    return cpu.avx512;
+  case Isa::avx512_bf16:
+    return cpu.bf16;
+  default:
+    return false;
   }
 #else
   return false;
@@ -94,6 +101,8 @@ void force_isa(Isa isa) {
   forced = static_cast<int>(isa);
 }
 
-void unforce_isa() { forced = -1; }
+void unforce_isa() {
+  forced = -1;
+}
 
 }  // namespace evtok

@@ -72,11 +72,13 @@ private:
   int workers_ = 0;
 };
 
-// Never destroyed: threads may still sleep in it when the process ends. A forked child gets a new one, because the
-// old one's threads do not exist there and its mutex may have been held.
+// Never destroyed: threads may still sleep in it when the process ends. A forked child gets a new one,
+// because the old one's threads do not exist there and its mutex may have been held.
 Pool* pool = nullptr;
 
-void new_pool() { pool = new Pool; }
+void new_pool() {
+  pool = new Pool;
+}
 
 Pool& the_pool() {
   static std::once_flag once;
@@ -93,7 +95,8 @@ Pool& the_pool() {
 void Pool::start_workers(int count) {
   sigset_t all, before;
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);  // threads inherit the mask: signals stay with Python's main thread
+  pthread_sigmask(SIG_SETMASK, &all,
+                  &before);  // threads inherit the mask: signals stay with Python's main thread
   try {
     for (; workers_ < count; ++workers_) std::thread([this] { work(); }).detach();
   } catch (const std::system_error&) {
@@ -214,7 +217,9 @@ int cgroup_cpus() {
 
 }  // namespace
 
-void set_interrupt_check(InterruptCheck check) { interrupt_check.store(check, std::memory_order_relaxed); }
+void set_interrupt_check(InterruptCheck check) {
+  interrupt_check.store(check, std::memory_order_relaxed);
+}
 
 int available_cpus() {
   static const int by_quota = cgroup_cpus();
@@ -255,7 +260,9 @@ void parallel_for(int64_t n, int64_t grain, int threads, const std::function<voi
 FloatEnvironment::FloatEnvironment() : saved_(_mm_getcsr()) {
   _mm_setcsr((saved_ & 0x3Fu) | 0x1F80u);  // every exception masked, round to nearest, no flush to zero
 }
-FloatEnvironment::~FloatEnvironment() { _mm_setcsr(saved_); }
+FloatEnvironment::~FloatEnvironment() {
+  _mm_setcsr(saved_);
+}
 #else
 FloatEnvironment::FloatEnvironment() : saved_(0) {}
 FloatEnvironment::~FloatEnvironment() = default;

@@ -17,8 +17,8 @@
 #define EVTOK_HD
 #endif
 
-// A formula shared by every instruction set and by the GPU. Always inlined: an out-of-line copy from a file compiled
-// for one instruction set could replace the portable one at link time.
+// A formula shared by every instruction set and by the GPU. Always inlined: an out-of-line copy from a file
+// compiled for one instruction set could replace the portable one at link time.
 #define EVTOK_FORMULA EVTOK_HD inline __attribute__((always_inline))
 
 namespace evtok {

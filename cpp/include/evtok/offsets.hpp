@@ -13,8 +13,8 @@ struct OffsetsCheck {
   int64_t value;  // the offset (or the multiplicity, for too_many) at fault
 };
 
-/// offsets (n_events + 1,) borrowed: must start at 0 or above, never decrease, end at or below `content`; no event
-/// may hold more than `max_per_event` objects. Reports the first fault.
+/// offsets (n_events + 1,) borrowed: must start at 0 or above, never decrease, end at or below `content`; no
+/// event may hold more than `max_per_event` objects. Reports the first fault.
 template <class I>
 OffsetsCheck check_offsets(const I* offsets, int64_t n_events, int64_t content, int64_t max_per_event);
 

@@ -1,9 +1,10 @@
 // Runs a loop over rows on a small pool of threads.
 //
-// The pool is ours because OpenMP regions hang a forked child and a second OpenMP runtime beside torch's changes its
-// thread count. Threads sleep when idle, block every signal, and are made anew in a forked child. A call made from
-// inside a loop body runs serially, so nested calls never multiply threads. Rows are handed out in chunks to whichever
-// thread is free: a body must write only what belongs to its rows, and then the result cannot depend on the threads.
+// The pool is ours because OpenMP regions hang a forked child and a second OpenMP runtime beside torch's
+// changes its thread count. Threads sleep when idle, block every signal, and are made anew in a forked child.
+// A call made from inside a loop body runs serially, so nested calls never multiply threads. Rows are handed
+// out in chunks to whichever thread is free: a body must write only what belongs to its rows, and then the
+// result cannot depend on the threads.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ int available_cpus();
 int default_threads();
 
 /// Calls body(begin, end) over disjoint chunks of [0, n) of at most `grain` rows.
-/// `threads` 0 means default_threads(). The first exception of a body is rethrown here, once every thread has stopped.
+/// `threads` 0 means default_threads(). The first exception of a body is rethrown here, once every thread has
+/// stopped.
 void parallel_for(int64_t n, int64_t grain, int threads, const std::function<void(int64_t, int64_t)>& body);
 
 /// Keeps the contract's floating-point environment (round to nearest, subnormals computed) while it lives,
