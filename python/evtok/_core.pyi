@@ -23,9 +23,7 @@ def copy_bytes(
     source: npt.NDArray[np.uint8], streaming: bool, threads: int, target: npt.NDArray[np.uint8]
 ) -> None: ...
 def multiply_adds(steps: int, threads: int) -> tuple[int, float]: ...
-def check_offsets(
-    offsets: npt.NDArray[Any], content: int, max_per_event: int
-) -> tuple[int, int, int]: ...
+def check_offsets(offsets: npt.NDArray[Any], content: int, max_per_event: int) -> tuple[int, int, int]: ...
 def digitize(
     x: npt.NDArray[Any],
     edges: npt.NDArray[Any],
@@ -69,7 +67,9 @@ unknown_flag: int
 
 class RowProgram:
     def __init__(self, n_rows: int) -> None: ...
-    def add_types(self, codes: npt.NDArray[np.uint8], contributions: npt.NDArray[np.int32], base: int) -> None: ...
+    def add_types(
+        self, codes: npt.NDArray[np.uint8], contributions: npt.NDArray[np.int32], base: int
+    ) -> None: ...
     def add_bins(self, x: npt.NDArray[Any], edges: npt.NDArray[Any], options: dict[str, Any]) -> None: ...
     def set_vocabulary(self, factorised: bool, base: int, unknown: int) -> None: ...
     def set_ranks(self, ranks: npt.NDArray[np.int32]) -> None: ...
@@ -77,11 +77,22 @@ class RowProgram:
     def set_offsets(self, offsets: npt.NDArray[np.int64]) -> None: ...
     def ids(self, out: npt.NDArray[np.int32], threads: int) -> dict[str, Any]: ...
     def sequences_int32(
-        self, before: list[Any], after: list[Any], sort_by: npt.NDArray[Any] | None, max_objects: int, threads: int
+        self,
+        before: list[Any],
+        after: list[Any],
+        sort_by: npt.NDArray[Any] | None,
+        max_objects: int,
+        threads: int,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], dict[str, Any]]: ...
     def sequences_uint16(
-        self, before: list[Any], after: list[Any], sort_by: npt.NDArray[Any] | None, max_objects: int, threads: int
+        self,
+        before: list[Any],
+        after: list[Any],
+        sort_by: npt.NDArray[Any] | None,
+        max_objects: int,
+        threads: int,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16], dict[str, Any]]: ...
+
 def pt_eta_phi(
     px: npt.NDArray[Any],
     py: npt.NDArray[Any],
