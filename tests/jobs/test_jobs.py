@@ -289,13 +289,13 @@ def test_p35_a_range_that_cannot_be_read_goes_to_quarantine(inputs, tmp_path, to
 
 
 def test_p35_a_reader_that_loses_events_fails_the_job(job, monkeypatch):
-    real = evtok.io.EventSource.iter_range
+    real = evtok.io.EventSource.iter_records
 
     def lossy(self, *arguments, **options):
-        for events in real(self, *arguments, **options):
-            yield events[: len(events) - 1]
+        for events, bad in real(self, *arguments, **options):
+            yield events[: len(events) - 1], bad
 
-    monkeypatch.setattr(evtok.io.EventSource, "iter_range", lossy)
+    monkeypatch.setattr(evtok.io.EventSource, "iter_records", lossy)
     with pytest.raises(JobError, match="the events do not add up"):
         job()
 

@@ -39,9 +39,13 @@ FIELDS = ("event", "weight", "MET", "METphi")
 MAX_PROBLEMS = 10_000
 
 _NO_CODE = 255
-_NUMBER = rb"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_NUMBER = rb"-?(?:[0-9]++\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_OTHER_LINES = rb"(?:[^\x00-\x08\x0e-\x1f\r\n]*[\r\n])*?"  # of text: the first record may be a bad one
 _HEADER = re.compile(
-    rb"[\r\n]*-?[0-9]+;[ -+\--:<-~]{1,256};" + _NUMBER + b";" + _NUMBER + b";" + _NUMBER + rb"(?:[;\r\n]|\Z)"
+    _OTHER_LINES
+    + rb"-?[0-9]+;[ -+\--:<-~]{1,256};"
+    + (_NUMBER + b";" + _NUMBER + b";" + _NUMBER)
+    + rb"(?:[;\r\n]|\Z)"
 )
 
 
@@ -174,6 +178,44 @@ class DarkMachinesFile:
         SchemaError
             A column or field that is not there.
         """
+        for events, bad in self._iter(start, stop, chunk, columns, fields, skip=self._skip):
+            self._note(bad)
+            if len(events):
+                yield events
+
+    def iter_records(
+        self, start: int, stop: int, chunk: int, columns: Iterable[str] | None, fields: Iterable[str] | None
+    ) -> Iterator[tuple[Events, list[BadRecord]]]:
+        """Yield the events of records [start, stop) in order, with the records that cannot be read.
+
+        Parameters are those of `iter_events`; `on_bad_line` and `problems` have no part in it.
+
+        Yields
+        ------
+        events : Events
+            Of the next records, at most `chunk`, without the bad ones; there may be none.
+        bad : list of BadRecord
+            The bad ones, in order: ``len(events) + len(bad)`` is the number of records.
+
+        Raises
+        ------
+        InputFileError
+            A file that ends early.
+        SchemaError
+            A column or field that is not there.
+        """
+        return self._iter(start, stop, chunk, columns, fields, skip=True)
+
+    def _iter(
+        self,
+        start: int,
+        stop: int,
+        chunk: int,
+        columns: Iterable[str] | None,
+        fields: Iterable[str] | None,
+        *,
+        skip: bool,
+    ) -> Iterator[tuple[Events, list[BadRecord]]]:
         wanted = select(columns, COLUMNS, "columns", self.path)
         wanted_fields = (
             FIELDS if fields is None else select(fields, (*FIELDS, "process"), "fields", self.path)
@@ -186,7 +228,7 @@ class DarkMachinesFile:
             "codes": self._codes,
             "processes": self.processes if "process" in wanted_fields else None,
             "energy_divisor": self.schema.energy_divisor,
-            "skip_bad": self._skip,
+            "skip_bad": skip,
             "float64": self._float64,
             "threads": self._threads,
         }
@@ -196,12 +238,9 @@ class DarkMachinesFile:
                 self._seek(reader, start, stop)
             while reader.record < stop:
                 parts, bad = reader.read(min(chunk, stop - reader.record))
-                self._note(bad)
-                pieces = [
-                    self._events(part, wanted, wanted_fields) for part in parts if len(part["offsets"]) > 1
-                ]
-                if pieces:
-                    yield pieces[0] if len(pieces) == 1 else Events.concatenate(pieces)
+                full = [part for part in parts if len(part["offsets"]) > 1] or parts[:1]
+                pieces = [self._events(part, wanted, wanted_fields) for part in full]
+                yield (pieces[0] if len(pieces) == 1 else Events.concatenate(pieces)), bad
 
     def close(self) -> None:
         """Nothing stays open between iterations; this only forgets what was counted."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from evtok.errors import SchemaError
 from evtok.events import Events
+from evtok.io.darkmachines_records import BadRecord
 from evtok.io.paths import Location
 from evtok.io.presets import DETECTION_ORDER, load_schema
 from evtok.io.schema import Schema
@@ -35,6 +36,16 @@ class EventFile(Protocol):
 
     def close(self) -> None:
         """Close the file."""
+
+
+@runtime_checkable
+class RecordFile(Protocol):
+    """An `EventFile` of which single records may be bad, while the others can be read."""
+
+    def iter_records(
+        self, start: int, stop: int, chunk: int, columns: Iterable[str] | None, fields: Iterable[str] | None
+    ) -> Iterator[tuple[Events, list[BadRecord]]]:
+        """Yield the events of at most `chunk` records at a time, and those records that cannot be read."""
 
 
 def _root(path: str, schema: Schema, tree: str | None) -> EventFile:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import operator
 import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +13,18 @@ from typing import Any
 
 from evtok.errors import InputFileError
 from evtok.events import Events
-from evtok.io.open_file import EventFile, open_file
+from evtok.io.darkmachines_records import BadRecord
+from evtok.io.open_file import EventFile, RecordFile, open_file
+from evtok.io.open_readers import OpenReaders
 from evtok.io.paths import Location, expand
 from evtok.io.presets import load_schema
 from evtok.io.schema import Schema
+
+#: The most events in one chunk, where nobody says otherwise.
+CHUNK = 65_536
+
+#: start, stop, chunk, columns, fields
+_What = tuple[int, int, int, tuple[str, ...] | None, tuple[str, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -33,32 +42,42 @@ class EventSource:
     """Files as chunks of events, read anew and in order each time that it is iterated over.
 
     Made by `open_events`. Safe to use from several threads, and after a fork: open files are never shared.
+    With `files`, what is known of the files already, none is opened before it is read.
     """
 
     def __init__(
         self,
         locations: Sequence[Location],
-        schema: Schema | None,
-        chunk: int,
-        columns: tuple[str, ...] | None,
-        fields: tuple[str, ...] | None,
+        schema: Schema | None = None,
+        chunk: int = CHUNK,
+        columns: tuple[str, ...] | None = None,
+        fields: tuple[str, ...] | None = None,
+        files: Sequence[InputFile] = (),
     ) -> None:
-        self._open = _Open()
+        self._open = OpenReaders()
         self._locations = tuple(locations)
         self._chunk, self._columns, self._fields = chunk, columns, fields
         self._schema = schema
-        self._files: list[InputFile] | None = None
+        self._files = dict(enumerate(files))
+        if not files:
+            self._check_names()
+            self._file(0)
+
+    def _check_names(self) -> None:
+        """Fail now, not later, when the first file lacks a column or a field."""
         with self._reader(0) as first:
             self._schema = first.schema
-            next(
-                first.iter_events(0, 0, chunk, columns, fields), None
-            )  # names that are not there fail here, not later
-            self._first = self._describe(0, first)
+            next(first.iter_events(0, 0, self._chunk, self._columns, self._fields), None)
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The files, in the order in which they are read."""
         return tuple(location.path for location in self._locations)
+
+    @property
+    def trees(self) -> tuple[str | None, ...]:
+        """The tree of each file, where one was asked for."""
+        return tuple(location.tree for location in self._locations)
 
     @property
     def schema(self) -> Schema:
@@ -74,13 +93,14 @@ class EventSource:
     @property
     def files(self) -> list[InputFile]:
         """Every file with its number of events; the first use opens each file for its metadata."""
-        if self._files is None:
-            found = [self._first]
-            for k in range(1, len(self._locations)):
-                with self._reader(k) as reader:
-                    found.append(self._describe(k, reader))
-            self._files = found
-        return list(self._files)
+        return [self._file(k) for k in range(len(self._locations))]
+
+    def _file(self, k: int) -> InputFile:
+        if k not in self._files:
+            path, size = self._locations[k].path, self._locations[k].size()
+            with self._reader(k) as reader:
+                self._files[k] = InputFile(path, reader.n_events, size, reader.format, reader.schema)
+        return self._files[k]
 
     @property
     def n_events(self) -> int:
@@ -112,6 +132,35 @@ class EventSource:
         InputFileError
             A part of the file that cannot be read.
         """
+        with self._range(file_index, start, stop, chunk) as (reader, what):
+            yield from reader.iter_events(*what)
+
+    def iter_records(
+        self, file_index: int, start: int = 0, stop: int | None = None, chunk: int | None = None
+    ) -> Iterator[tuple[Events, list[BadRecord]]]:
+        """Yield events [start, stop) of one file in chunks, with those that cannot be read one by one.
+
+        Parameters and errors are those of `iter_range`, but a bad record of a text file is no error.
+
+        Yields
+        ------
+        events : Events
+            Without the bad ones; there may be none.
+        bad : list of BadRecord
+            The bad ones, in order, with their entry (`record`), line and reason. The chunk stands for
+            ``len(events) + len(bad)`` entries. Only Dark Machines text has any.
+        """
+        with self._range(file_index, start, stop, chunk) as (reader, what):
+            if isinstance(reader, RecordFile):
+                yield from reader.iter_records(*what)
+            else:
+                yield from ((events, []) for events in reader.iter_events(*what))
+
+    @contextmanager
+    def _range(
+        self, file_index: int, start: int, stop: int | None, chunk: int | None
+    ) -> Iterator[tuple[EventFile, _What]]:
+        """Borrow a file, with the arguments for reading a range of it."""
         with self._reader(file_index) as reader:
             stop = reader.n_events if stop is None else stop
             if not 0 <= start <= stop <= reader.n_events:
@@ -119,27 +168,38 @@ class EventSource:
                     f"{self._locations[file_index].path}: entries {start} to {stop} asked for, it has "
                     f"{reader.n_events}"
                 )
-            if start < stop:
-                yield from reader.iter_events(
-                    start, stop, _positive(chunk or self._chunk), self._columns, self._fields
-                )
+            yield reader, (start, stop, _positive(chunk or self._chunk), self._columns, self._fields)
 
     def read(self, file_index: int = 0, start: int = 0, stop: int | None = None) -> Events:
         """Return events [start, stop) of one file; see `iter_range`."""
         parts = list(self.iter_range(file_index, start, stop))
         if len(parts) == 1:
             return parts[0]
-        return Events.concatenate(parts) if parts else self._no_events()
+        if parts:
+            return Events.concatenate(parts)
+        first = self.first_event()
+        if first is None:
+            raise InputFileError(f"{', '.join(self.paths)}: no events at all, so their columns are unknown")
+        return first[:0]
 
-    def _no_events(self) -> Events:
+    def first_event(self) -> Events | None:
+        """Return the first event that can be read; None when no file has one."""
         for k in range(len(self._locations)):
-            for events in self.iter_range(k, chunk=1):
-                return events[:0]
-        raise InputFileError(f"{', '.join(self.paths)}: no events at all, so their columns are unknown")
+            if self._file(k).n_events:
+                # The first record alone is read to its end, so that the file stays open for the next call.
+                first = list(self.iter_records(k, 0, 1))
+                for events, _ in itertools.chain(first, self.iter_records(k, 1)):
+                    if len(events):
+                        return events[:1]
+        return None
 
-    def _describe(self, k: int, reader: EventFile) -> InputFile:
-        location = self._locations[k]
-        return InputFile(location.path, reader.n_events, location.size(), reader.format, reader.schema)
+    def select(self, columns: Iterable[str] | None, fields: Iterable[str] | None) -> EventSource:
+        """Return a source of the same files that delivers other columns and fields, see `open_events`."""
+        chosen = copy.copy(self)
+        chosen._open = self._open  # what is open stays open
+        chosen._columns, chosen._fields = _names(columns), _names(fields)
+        chosen._check_names()
+        return chosen
 
     @contextmanager
     def _reader(self, k: int) -> Iterator[EventFile]:
@@ -170,7 +230,7 @@ class EventSource:
         return {name: value for name, value in self.__dict__.items() if name != "_open"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._open = _Open()
+        self._open = OpenReaders()
         self.__dict__.update(state)
 
     def __repr__(self) -> str:
@@ -178,42 +238,11 @@ class EventSource:
         return f"<EventSource: {self._locations[0]}{more}, schema {self.schema.name}>"
 
 
-class _Open:
-    """The last file of each thread of this process: a child must not move the file positions of its parent."""
-
-    def __init__(self) -> None:
-        self._readers: dict[tuple[int, int], tuple[int, EventFile]] = {}
-
-    def take(self, k: int) -> EventFile | None:
-        """Take file `k` out, if it is the one that this thread kept."""
-        key = os.getpid(), threading.get_ident()
-        kept = self._readers.pop(key, None)
-        if kept is None or kept[0] == k:
-            return kept[1] if kept else None
-        kept[1].close()
-        return None
-
-    def keep(self, k: int, reader: EventFile) -> None:
-        """Keep file `k` for this thread, in place of the one that it kept."""
-        key = os.getpid(), threading.get_ident()
-        before = self._readers.pop(key, None)
-        self._readers[key] = (k, reader)
-        if before is not None:
-            before[1].close()
-
-    def clear(self) -> None:
-        """Close what this process keeps; the files of a parent are left to it."""
-        for key in list(self._readers):
-            kept = self._readers.pop(key, None)
-            if kept is not None and key[0] == os.getpid():
-                kept[1].close()
-
-
 def open_events(
     paths: str | os.PathLike[str] | Iterable[Any] | Mapping[Any, str | None],
     schema: Schema | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     *,
-    chunk: int = 65_536,
+    chunk: int = CHUNK,
     columns: Iterable[str] | None = None,
     fields: Iterable[str] | None = None,
 ) -> EventSource:
@@ -255,9 +284,13 @@ def open_events(
         expand(paths),
         None if schema is None else load_schema(schema),
         _positive(chunk),
-        None if columns is None else tuple([columns] if isinstance(columns, str) else columns),
-        None if fields is None else tuple([fields] if isinstance(fields, str) else fields),
+        _names(columns),
+        _names(fields),
     )
+
+
+def _names(names: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple([names] if isinstance(names, str) else names)
 
 
 def _positive(chunk: int) -> int:

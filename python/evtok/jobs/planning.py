@@ -20,8 +20,7 @@ def make_plan(
     schema: str,
     container: str,
     events_per_shard: int,
-    keep: Sequence[str],
-    trees: Sequence[str | None] = (),
+    kept: Sequence[tuple[str, str]],
     unreadable: Sequence[PlannedInput] = (),
 ) -> Plan:
     """Plan a job over all files of `source`.
@@ -36,10 +35,8 @@ def make_plan(
     container : str
         "arrow" or "parquet".
     events_per_shard : int
-    keep : sequence of str
-        Fields of `source` to keep beside the tokens.
-    trees : sequence of str or None
-        Which tree of each file is read.
+    kept : sequence of (str, str)
+        Fields of `source` to keep beside the tokens, with their dtypes.
     unreadable : sequence of PlannedInput
         Inputs that could not be opened; they come last and give no shards.
 
@@ -56,7 +53,7 @@ def make_plan(
         raise JobError("inputs: expected at least one file, got none")
     if not tokenizer.is_fitted:
         raise JobError("tokenizer: it is not fitted yet; call fit first")
-    files = zip(source.files, trees or [None] * len(source.files), strict=True)
+    files = zip(source.files, source.trees, strict=True)
     readable = [PlannedInput(f.path, tree, f.n_events, f.size, stamp(f.path)) for f, tree in files]
     return Plan(
         inputs=(*readable, *unreadable),
@@ -69,18 +66,7 @@ def make_plan(
         codec=CONTAINERS[container],
         events_per_shard=events_per_shard,
         events_per_batch=EVENTS_PER_BATCH,
-        columns=(("entry", "int64"), *_kept(source, keep)),
+        columns=(("entry", "int64"), *kept),
         evtok=_core.version,
         pyarrow=require("pyarrow", extra="io").__version__,
     )
-
-
-def _kept(source: Any, keep: Sequence[str]) -> list[tuple[str, str]]:
-    """Find the dtypes of the kept fields in the first event there is."""
-    if not keep:
-        return []
-    first = next((k for k, file in enumerate(source.files) if file.n_events), None)
-    if first is None:
-        return []
-    fields = source.read(first, 0, 1).fields
-    return [(name, fields[name].dtype.name) for name in keep]

@@ -1,4 +1,9 @@
-"""Events that cannot become tokens: written down with the reason, never dropped in silence."""
+"""Events that cannot become tokens: written down with the reason, never dropped in silence.
+
+``quarantine/shard-NNNNNN.jsonl`` has one JSON object a line, in the order of the entries: ``file``, ``entry`` and
+``reason`` of an event, and ``line`` (from 1) when the text there could not be read; or, for a range that could not
+be read at all, a single line with ``file``, ``start``, ``stop`` and ``reason``.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,10 @@ class BatchRecord:
 
 @dataclass(frozen=True)
 class Counts:
-    """Where the events of a range went; weights are sums of the field ``weight``, None without one."""
+    """Where the events of a range went; weights are sums of the field ``weight``, None without one.
+
+    What could not be read has no known weight: it is counted, and adds nothing to `weight_read`.
+    """
 
     read: int = 0
     written: int = 0

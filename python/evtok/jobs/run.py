@@ -11,6 +11,7 @@ from typing import Any
 
 from evtok.errors import ArtefactError, InputFileError, InvalidEventsError, JobError
 from evtok.events import Events
+from evtok.io.darkmachines_records import BadRecord
 from evtok.jobs import manifest as manifests
 from evtok.jobs import resume
 from evtok.jobs.durable import OutputFolder
@@ -19,9 +20,12 @@ from evtok.jobs.pipeline import read_ahead
 from evtok.jobs.plan import Plan, Task
 from evtok.jobs.progress import Listener, Progress
 from evtok.jobs.record import Counts, ShardRecord
-from evtok.jobs.task import TaskRunner
+from evtok.jobs.task import Chunk, TaskRunner
 
 TOKENIZER = "tokenizer"
+
+#: More bad records than this, and the range is refused as a whole: the file is of another format.
+MAX_BAD_RECORDS = 10_000
 
 _OBJECTS_PER_CHUNK = 2_000_000
 _FIRST_CHUNK, _SHORTEST_CHUNK, _LONGEST_CHUNK = 2_000, 256, 65_536
@@ -44,10 +48,11 @@ class JobReport:
 
 @dataclass(frozen=True)
 class _Item:
-    """What the reading thread hands over: events of a task, its end, or why it cannot be read."""
+    """What the reading thread hands over: events and bad records of a task, its end, or its error."""
 
     task: Task
     events: Events | None = None
+    bad: Sequence[BadRecord] = ()
     error: Exception | None = None
 
 
@@ -115,12 +120,13 @@ def _read(source: Any, tasks: Sequence[Task]) -> Iterator[_Item]:
     chunk = _FIRST_CHUNK
     for task in tasks:
         try:
-            position = task.start
+            position, bad = task.start, _BadRecords(task)
             while position < task.stop:
                 stop = min(position + chunk, task.stop) if chunk == _FIRST_CHUNK else task.stop
                 objects = 0
-                for events in source.iter_range(task.file, position, stop, chunk):
-                    yield _Item(task, events)
+                for events, left_out in source.iter_records(task.file, position, stop, chunk):
+                    bad.add(left_out)
+                    yield _Item(task, events, left_out)
                     objects += events.n_objects
                 wanted = int(_OBJECTS_PER_CHUNK * (stop - position) / max(1, objects))
                 chunk = max(_SHORTEST_CHUNK, min(_LONGEST_CHUNK, wanted))
@@ -131,15 +137,34 @@ def _read(source: Any, tasks: Sequence[Task]) -> Iterator[_Item]:
             yield _Item(task)
 
 
-def _chunks(items: Generator[_Item, None, None], count: Callable[[int], None]) -> Iterator[Events]:
-    """Yield the events of the task that comes next."""
+class _BadRecords:
+    """Counts the bad records of a task."""
+
+    def __init__(self, task: Task) -> None:
+        self._task, self._n = task, 0
+        self._first: BadRecord | None = None
+
+    def add(self, bad: Sequence[BadRecord]) -> None:
+        """Add those of a chunk; refuse the range when there are too many."""
+        self._n += len(bad)
+        self._first = self._first or next(iter(bad), None)
+        if self._first is not None and self._n > MAX_BAD_RECORDS:
+            raise InputFileError(
+                f"{self._first}; more than {MAX_BAD_RECORDS} of the records {self._task.start} to "
+                f"{self._task.stop} cannot be read, this is the first of them: the file is corrupt or of "
+                "another format"
+            )
+
+
+def _chunks(items: Generator[_Item, None, None], count: Callable[[int], None]) -> Iterator[Chunk]:
+    """Yield the events and bad records of the task that comes next."""
     for item in items:
         if item.error is not None:
             raise _UnreadableError(str(item.error)) from item.error
         if item.events is None:
             return
-        yield item.events
-        count(len(item.events))
+        yield item.events, item.bad
+        count(len(item.events) + len(item.bad))
 
 
 def _finish(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from evtok.errors import JobError
 from evtok.events import Events
+from evtok.io.darkmachines_records import BadRecord
 from evtok.jobs import quarantine
 from evtok.jobs.batching import Batcher
 from evtok.jobs.durable import OutputFolder
@@ -23,6 +25,8 @@ from evtok.jobs.shard_format import Batch
 from evtok.jobs.shard_writer import ShardWriter
 
 Array = npt.NDArray[Any]
+#: Events, and the records between them that could not be read.
+Chunk = tuple[Events, Sequence[BadRecord]]
 WEIGHT = "weight"
 
 
@@ -35,13 +39,13 @@ class TaskRunner:
     folder: OutputFolder
     threads: int | None = None
 
-    def run(self, task: Task, chunks: Iterable[Events], expected: str | None) -> ShardRecord:
+    def run(self, task: Task, chunks: Iterable[Chunk], expected: str | None) -> ShardRecord:
         """Write the shard of `task`, then its record.
 
         Parameters
         ----------
         task : Task
-        chunks : iterable of Events
+        chunks : iterable of Events and bad records
             The entries ``task.start`` to ``task.stop``, in order, cut anywhere.
         expected : str or None
             The sha256 that was recorded for this task before: the new shard must have it.
@@ -96,25 +100,27 @@ class TaskRunner:
         self.folder.write(task.stem + ".json", record.to_bytes())
         return record
 
-    def _batches(self, task: Task, chunks: Iterable[Events], account: _Account) -> Iterator[Batch]:
+    def _batches(self, task: Task, chunks: Iterable[Chunk], account: _Account) -> Iterator[Batch]:
         dtype = self.plan.layout().ids_dtype
         batcher = Batcher(task.stem, dtype)
+        path = self.plan.inputs[task.file].path
         entry = task.start
-        for events in chunks:
+        for events, bad in chunks:
+            stop = entry + len(events) + len(bad)
+            entries = np.delete(np.arange(entry, stop, dtype=np.int64), [one.record - entry for one in bad])
+            lost = [(one.record, {"line": one.line, "reason": one.reason}) for one in bad]
             tokens, refused, reasons = quarantine.split(self.tokenizer, events, dtype, self.threads)
             if tokens.fingerprint != self.plan.fingerprint:
                 raise JobError(f"{task.stem}: the tokenizer changed while the job was running")
-            columns = self._columns(task, events, entry)
+            columns = self._columns(path, events, entries)
             if len(refused):
-                path = self.plan.inputs[task.file].path
-                lines = [
-                    quarantine.line(file=path, entry=entry + int(i), reason=reason)
-                    for i, reason in zip(refused, reasons, strict=True)
-                ]
-                account.refuse(lines, columns, refused)
+                lost += [(int(entries[i]), {"reason": why}) for i, why in zip(refused, reasons, strict=True)]
+                account.refuse_weights(columns, refused)
                 columns = {name: np.delete(values, refused) for name, values in columns.items()}
+            lost.sort(key=itemgetter(0))  # so that the file does not depend on the chunks
+            account.refused += [quarantine.line(file=path, entry=n, **what) for n, what in lost]
             yield from batcher.add(tokens.offsets, tokens.ids, columns)
-            entry += len(events)
+            entry = stop
         yield from batcher.rest()
 
     def refuse(self, task: Task, reason: str) -> None:
@@ -134,9 +140,8 @@ class TaskRunner:
             else:
                 below.remove(name)
 
-    def _columns(self, task: Task, events: Events, entry: int) -> dict[str, Array]:
-        columns: dict[str, Array] = {"entry": np.arange(entry, entry + len(events), dtype=np.int64)}
-        path = self.plan.inputs[task.file].path
+    def _columns(self, path: str, events: Events, entries: npt.NDArray[np.int64]) -> dict[str, Array]:
+        columns: dict[str, Array] = {"entry": entries}
         for name, dtype in self.plan.columns[1:]:
             if name not in events.fields:
                 raise JobError(
@@ -163,8 +168,7 @@ class _Account:
         if self._weighted:
             self._weights.append(float(np.sum(batch.columns[WEIGHT], dtype=np.float64)))
 
-    def refuse(self, lines: list[bytes], columns: dict[str, Array], refused: npt.NDArray[np.int64]) -> None:
-        self.refused += lines
+    def refuse_weights(self, columns: dict[str, Array], refused: npt.NDArray[np.int64]) -> None:
         if self._weighted:
             self._refused_weights += columns[WEIGHT][refused].astype(np.float64).tolist()
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evtok.errors import InputFileError, JobError
-from evtok.io import Schema, open_events
+from evtok.io import EventSource, InputFile, Schema, load_schema
 from evtok.io.paths import Location, expand
 from evtok.jobs.inputs import stamp
 from evtok.jobs.plan import DEFAULT_KEEP, EVENTS_PER_SHARD, PlannedInput
@@ -54,7 +53,7 @@ def tokenize_files(
         Fields of the event to keep beside its tokens; by default those of label, weight and event that the
         first file has. Its row in its file is always kept, as ``entry``.
     allow_quarantine : bool
-        Finish although events or files cannot be tokenized. They are listed with reasons in
+        Finish although events, lines of text or files cannot be tokenized. They are listed with reasons in
         ``output/quarantine`` and counted in either case.
     progress : callable, optional
         Called with each event of `evtok.jobs.progress`, a dict that JSON can hold.
@@ -73,26 +72,22 @@ def tokenize_files(
     """
     if not isinstance(tokenizer, BinnedTokenizer):
         tokenizer = load_tokenizer(tokenizer)
-    locations = expand(inputs)
-    good, bad = _openable(locations, schema) if allow_quarantine else (locations, [])
-    kept, found = _fields(
-        good, schema, tokenizer, DEFAULT_KEEP if keep is None else tuple(keep), keep is not None
-    )
-    fields = dict.fromkeys((*tokenizer.required_fields, *kept))
-    source = open_events(_paths(good), found, columns=tokenizer.required_columns, fields=fields)
+    source, unreadable = _open(expand(inputs), schema, tokenizer.required_columns, allow_quarantine)
     with source:
+        kept = _kept(source, DEFAULT_KEEP if keep is None else keep, required=keep is not None)
+        fields = dict.fromkeys((*tokenizer.required_fields, *(name for name, _ in kept)))
+        chosen = source.select(tokenizer.required_columns, fields)
         plan = make_plan(
-            source,
+            chosen,
             tokenizer,
-            schema=hashlib.sha256(repr(source.schema).encode()).hexdigest(),
+            schema=hashlib.sha256(repr(chosen.schema).encode()).hexdigest(),
             container=format,
             events_per_shard=events_per_shard,
-            keep=kept,
-            trees=[location.tree for location in good],
-            unreadable=bad,
+            kept=kept,
+            unreadable=unreadable,
         )
         return run_job(
-            source,
+            chosen,
             tokenizer,
             plan,
             output,
@@ -102,13 +97,20 @@ def tokenize_files(
         )
 
 
-def _openable(locations: Sequence[Location], schema: Any) -> tuple[list[Location], list[PlannedInput]]:
-    """Tell the inputs that can be opened from those that cannot."""
-    good, bad = [], []
+def _open(
+    locations: Sequence[Location], schema: Any, columns: Sequence[str], allow_unreadable: bool
+) -> tuple[EventSource, list[PlannedInput]]:
+    """Open the inputs; those that cannot be opened come back apart, if there may be any."""
+    chosen = None if schema is None else load_schema(schema)
+    names = tuple(columns)
+    if not allow_unreadable:
+        return EventSource(locations, chosen, columns=names), []
+    good, files, bad = list[Location](), list[InputFile](), list[PlannedInput]()
     for location in locations:
         try:
-            with open_events(_paths([location]), schema) as source:
-                _ = source.files
+            with EventSource([location], chosen, columns=names) as one:
+                files += one.files
+                chosen = one.schema
             good.append(location)
         except InputFileError as error:
             bad.append(
@@ -125,34 +127,17 @@ def _openable(locations: Sequence[Location], schema: Any) -> tuple[list[Location
         raise InputFileError(
             f"inputs: none of the {len(bad)} files can be read; the first: {bad[0].unreadable}"
         )
-    return good, bad
+    return EventSource(good, chosen, columns=names, files=files), bad
 
 
-def _fields(
-    locations: Sequence[Location],
-    schema: Any,
-    tokenizer: BinnedTokenizer,
-    keep: Sequence[str],
-    required: bool,
-) -> tuple[list[str], Schema]:
-    """Find out which of the fields to keep are there, in the first event there is."""
-    found: Schema | None = None
-    for location in locations:
-        with open_events(_paths([location]), found or schema, columns=tokenizer.required_columns) as source:
-            found = source.schema
-            if not source.n_events:
-                continue
-            there = source.read(0, 0, 1).fields
-        missing = [name for name in keep if name not in there]
-        if missing and required:
-            raise JobError(
-                f"keep: {location} has no field {missing[0]!r}; it has {', '.join(there) or 'none'}"
-            )
-        return [name for name in keep if name in there], found
-    assert found is not None  # `expand` gives at least one file
-    return [], found
-
-
-def _paths(locations: Sequence[Location]) -> list[Any]:
-    """Say again which files are meant, so that a name is not taken for a pattern."""
-    return [{glob.escape(one.path) if not one.is_url else one.path: one.tree} for one in locations]
+def _kept(source: EventSource, keep: Sequence[str], *, required: bool) -> list[tuple[str, str]]:
+    """Find out which of the fields to keep are there, and their dtypes, in the first event there is."""
+    first = source.first_event()
+    if first is None:
+        return []
+    missing = [name for name in keep if name not in first.fields]
+    if missing and required:
+        raise JobError(
+            f"keep: {source.paths[0]} has no field {missing[0]!r}; it has {', '.join(first.fields) or 'none'}"
+        )
+    return [(name, first.fields[name].dtype.name) for name in keep if name in first.fields]
