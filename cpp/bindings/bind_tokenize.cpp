@@ -39,6 +39,7 @@ public:
     Feature f;
     f.types = keep(codes);
     std::copy_n(contributions.data(), 256, f.type_contribution.begin());
+    f.sum_types = sum_types_for(active_isa(), f.type_contribution.data());
     f.base = base;
     rows_.features.push_back(std::move(f));
   }

@@ -19,6 +19,13 @@ void accumulate_bins_scalar(const T* x, int64_t n, const BinTable<T>& table, boo
   }
 }
 
+template <class T>
+bool sum_bins_scalar(const T* x, int64_t n, const BinTable<T>& table, bool fresh, int32_t* accumulator) {
+  bool clean = true;
+  for (int64_t i = 0; i < n; ++i) clean &= sum_contribution(x[i], table, fresh, accumulator + i);
+  return clean;
+}
+
 // More edges in a bucket than this, and the logarithmic search is faster than passing them all.
 constexpr int64_t kMaxFine = 63;
 
@@ -46,6 +53,21 @@ template <class T> AccumulateBins<T> accumulate_bins_for(Isa isa) {
   return accumulate_bins_scalar<T>;
 }
 
+template <class T> SumBins<T> sum_bins_for(Isa isa) {
+#ifdef EVTOK_X86
+  if constexpr (std::is_same_v<T, float>) {
+    if (isa >= Isa::avx512) return sum_bins_f32_avx512;
+    if (isa >= Isa::avx2) return sum_bins_f32_avx2;
+  } else {
+    if (isa >= Isa::avx512) return sum_bins_f64_avx512;
+    if (isa >= Isa::avx2) return sum_bins_f64_avx2;
+  }
+#else
+  (void)isa;
+#endif
+  return sum_bins_scalar<T>;
+}
+
 template <class T> int32_t bin_lanes(Isa isa) {
   if (isa == Isa::scalar) return 0;
   if (isa == Isa::avx2) return 8;  // float64 too: see BinTable::coarse32
@@ -68,7 +90,8 @@ void BinSearch<T>::lay_out(std::vector<U>& coarse, std::vector<U>& fine) const {
 
 template <class T>
 BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
-    : edges_(edges, edges + checked_count(n_edges)), kernel_(accumulate_bins_for<T>(isa)) {
+    : edges_(edges, edges + checked_count(n_edges)), kernel_(accumulate_bins_for<T>(isa)),
+      sum_(sum_bins_for<T>(isa)) {
   table_ = BinTable<T>{};
   table_.edges = edges_.data();
   table_.n_edges = static_cast<int32_t>(n_edges);
@@ -96,6 +119,8 @@ BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
 
 template AccumulateBins<float> accumulate_bins_for<float>(Isa);
 template AccumulateBins<double> accumulate_bins_for<double>(Isa);
+template SumBins<float> sum_bins_for<float>(Isa);
+template SumBins<double> sum_bins_for<double>(Isa);
 template int32_t bin_lanes<float>(Isa);
 template int32_t bin_lanes<double>(Isa);
 template class BinSearch<float>;

@@ -20,43 +20,64 @@ struct Rest {
         n_edges(_mm256_set1_epi32(t.n_edges)), flag_outside(t.outside_unknown), fresh(fresh_) {}
 };
 
+// What becomes of values: codes alone (digitize), contributions with flags, or sums while there is nothing to
+// flag.
+enum class Mode { codes, flags, sums };
+
 // Adds the contributions of 8 codes to the accumulator. `valid` has all bits of a lane set where the value is
-// valid.
-template <bool kCheck, bool kClamp>
-EVTOK_INSIDE void contribute(__m256i code, __m256i valid, const Rest& rest, int32_t* accumulator) {
-  const __m256i flags = _mm256_set1_epi32(kInvalid | kUnknown);
-  __m256i sum = code;
+// valid. Returns all bits of a lane set where Mode::sums found nothing to flag.
+template <Mode kMode, bool kClamp>
+EVTOK_INSIDE __m256i contribute(__m256i code, __m256i valid, const Rest& rest, int32_t* accumulator) {
+  __m256i* place = reinterpret_cast<__m256i*>(accumulator);
+  __m256i digit = code, clean = valid, flag = _mm256_setzero_si256();
   if (kClamp) {
     const __m256i clamped = _mm256_min_epi32(_mm256_max_epi32(code, rest.first), rest.last);
-    sum = _mm256_sub_epi32(clamped, rest.origin);
+    digit = _mm256_sub_epi32(clamped, rest.origin);
     if (rest.flag_outside) {
       const __m256i inside = _mm256_cmpeq_epi32(clamped, code);
-      const __m256i flag = _mm256_andnot_si256(inside, _mm256_set1_epi32(kUnknown));
-      sum = _mm256_or_si256(_mm256_mullo_epi32(sum, rest.stride), flag);
-    } else {
-      sum = _mm256_mullo_epi32(sum, rest.stride);
+      flag = _mm256_andnot_si256(inside, _mm256_set1_epi32(kUnknown));
+      clean = _mm256_and_si256(clean, inside);
     }
-  } else {
-    sum = _mm256_mullo_epi32(sum, rest.stride);
   }
-  if (kCheck) sum = _mm256_blendv_epi8(_mm256_set1_epi32(kInvalid), sum, valid);
-  __m256i* place = reinterpret_cast<__m256i*>(accumulator);
-  if (!rest.fresh) {
-    const __m256i before = _mm256_loadu_si256(place);
-    const __m256i flag = _mm256_and_si256(_mm256_or_si256(before, sum), flags);
-    sum = _mm256_or_si256(_mm256_andnot_si256(flags, _mm256_add_epi32(before, sum)), flag);
+  __m256i sum = _mm256_mullo_epi32(digit, rest.stride);
+  if (kMode == Mode::sums) {
+    if (!rest.fresh) sum = _mm256_add_epi32(sum, _mm256_loadu_si256(place));
+  } else {
+    const __m256i flags = _mm256_set1_epi32(kInvalid | kUnknown);
+    if (kClamp) sum = _mm256_or_si256(sum, flag);
+    if (kMode == Mode::flags) sum = _mm256_blendv_epi8(_mm256_set1_epi32(kInvalid), sum, valid);
+    if (!rest.fresh) {
+      const __m256i before = _mm256_loadu_si256(place);
+      const __m256i both = _mm256_and_si256(_mm256_or_si256(before, sum), flags);
+      sum = _mm256_or_si256(_mm256_andnot_si256(flags, _mm256_add_epi32(before, sum)), both);
+    }
   }
   _mm256_storeu_si256(place, sum);
+  return clean;
+}
+
+EVTOK_INSIDE bool all_set(__m256i x) {
+  return _mm256_movemask_epi8(x) == -1;
+}
+
+// The rows after the last whole group of vectors; false when one of them has a flag.
+template <class T>
+EVTOK_INSIDE bool finish(const T* x, int64_t i, int64_t n, const BinTable<T>& t, bool fresh,
+                         int32_t* accumulator) {
+  bool clean = true;
+  for (; i < n; ++i) clean &= sum_contribution(x[i], t, fresh, accumulator + i);
+  return clean;
 }
 
 // `kPassed` is the ordered comparison that holds where x has passed an edge.
-template <int kPassed, bool kCheck, bool kClamp>
-EVTOK_INSIDE void search_f32(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
+template <int kPassed, Mode kMode, bool kClamp>
+EVTOK_INSIDE bool search_f32(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
                              int32_t* accumulator) {
   constexpr int kVectors = 4;  // in flight together, to hide the latency of the permutations
   const Rest rest(t, fresh);
   const __m256i width = _mm256_set1_epi32(t.n_fine + 1);
   const __m256 lowest = _mm256_set1_ps(t.lowest), highest = _mm256_set1_ps(t.highest);
+  __m256i clean = _mm256_set1_epi32(-1);
   int64_t i = 0;
   for (; i + 8 * kVectors <= n; i += 8 * kVectors) {
     __m256 value[kVectors];
@@ -80,19 +101,18 @@ EVTOK_INSIDE void search_f32(const float* x, int64_t n, const BinTable<float>& t
     }
     for (int v = 0; v < kVectors; ++v) {
       __m256i valid = code[v];
-      if (kCheck)
+      if (kMode != Mode::codes)
         valid = _mm256_castps_si256(_mm256_and_ps(_mm256_cmp_ps(lowest, value[v], _CMP_LE_OQ),
                                                   _mm256_cmp_ps(value[v], highest, _CMP_LE_OQ)));
       else  // NaN passes every edge
         code[v] = _mm256_blendv_epi8(code[v], rest.n_edges,
                                      _mm256_castps_si256(_mm256_cmp_ps(value[v], value[v], _CMP_UNORD_Q)));
-      contribute<kCheck, kClamp>(code[v], valid, rest, accumulator + i + 8 * v);
+      clean =
+          _mm256_and_si256(clean, contribute<kMode, kClamp>(code[v], valid, rest, accumulator + i + 8 * v));
     }
   }
-  for (; i < n; ++i) {
-    const int32_t contribution = bin_contribution(x[i], t);
-    accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
-  }
+  const bool rest_clean = finish(x, i, n, t, fresh, accumulator);
+  return rest_clean && all_set(clean);
 }
 
 // Two results of 4 x 64 bits to one of 8 x 32 bits.
@@ -114,13 +134,14 @@ EVTOK_INSIDE __m256i pass_every_edge(__m256d low, __m256d high, const BinTable<d
   return narrow(_mm256_castsi256_pd(low_count), _mm256_castsi256_pd(high_count));
 }
 
-template <int kPassed, bool kCheck>
-EVTOK_INSIDE void search_f64(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
+template <int kPassed, Mode kMode>
+EVTOK_INSIDE bool search_f64(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
                              int32_t* accumulator) {
   constexpr int kVectors = 4;  // of 8 values each, in flight together
   const Rest rest(t, fresh);
   const __m256i width = _mm256_set1_epi32(t.n_fine + 1);
   const __m256d lowest = _mm256_set1_pd(t.lowest), highest = _mm256_set1_pd(t.highest);
+  __m256i clean = _mm256_set1_epi32(-1);
   int64_t i = 0;
   for (; i + 8 * kVectors <= n; i += 8 * kVectors) {
     __m256 value[kVectors], on_edge[kVectors];
@@ -153,7 +174,7 @@ EVTOK_INSIDE void search_f64(const double* x, int64_t n, const BinTable<double>&
       const __m256d low = _mm256_loadu_pd(x + i + 8 * v), high = _mm256_loadu_pd(x + i + 8 * v + 4);
       if (_mm256_movemask_ps(on_edge[v]) != 0) code[v] = pass_every_edge<kPassed>(low, high, t);
       __m256i valid = code[v];
-      if (kCheck)
+      if (kMode != Mode::codes)
         valid = narrow(
             _mm256_and_pd(_mm256_cmp_pd(lowest, low, _CMP_LE_OQ), _mm256_cmp_pd(low, highest, _CMP_LE_OQ)),
             _mm256_and_pd(_mm256_cmp_pd(lowest, high, _CMP_LE_OQ), _mm256_cmp_pd(high, highest, _CMP_LE_OQ)));
@@ -161,57 +182,69 @@ EVTOK_INSIDE void search_f64(const double* x, int64_t n, const BinTable<double>&
         code[v] = _mm256_blendv_epi8(
             code[v], rest.n_edges,
             narrow(_mm256_cmp_pd(low, low, _CMP_UNORD_Q), _mm256_cmp_pd(high, high, _CMP_UNORD_Q)));
-      contribute<kCheck, true>(code[v], valid, rest, accumulator + i + 8 * v);
+      clean = _mm256_and_si256(clean, contribute<kMode, true>(code[v], valid, rest, accumulator + i + 8 * v));
     }
   }
-  for (; i < n; ++i) {
-    const int32_t contribution = bin_contribution(x[i], t);
-    accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
-  }
-}
-
-// Too many edges for the vector layout.
-template <class T>
-EVTOK_INSIDE void search_by_halving(const T* x, int64_t n, const BinTable<T>& t, bool fresh,
-                                    int32_t* accumulator) {
-  for (int64_t i = 0; i < n; ++i) {
-    const int32_t contribution = bin_contribution(x[i], t);
-    accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
-  }
+  const bool rest_clean = finish(x, i, n, t, fresh, accumulator);
+  return rest_clean && all_set(clean);
 }
 
 template <class T> EVTOK_INSIDE bool clamps(const BinTable<T>& t) {
   return t.first > 0 || t.last < t.n_edges || t.origin != 0;
 }
 
+template <Mode kMode>
+EVTOK_INSIDE bool choose(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
+                         int32_t* accumulator) {
+  if (t.lanes == 0) return finish(x, 0, n, t, fresh, accumulator);  // too many edges for the vector layout
+  if (t.right) {
+    if (clamps(t)) return search_f32<_CMP_GT_OQ, kMode, true>(x, n, t, fresh, accumulator);
+    return search_f32<_CMP_GT_OQ, kMode, false>(x, n, t, fresh, accumulator);
+  }
+  if (clamps(t)) return search_f32<_CMP_GE_OQ, kMode, true>(x, n, t, fresh, accumulator);
+  return search_f32<_CMP_GE_OQ, kMode, false>(x, n, t, fresh, accumulator);
+}
+
+template <Mode kMode>
+EVTOK_INSIDE bool choose(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
+                         int32_t* accumulator) {
+  if (t.lanes == 0) return finish(x, 0, n, t, fresh, accumulator);
+  if (t.right) return search_f64<_CMP_GT_OQ, kMode>(x, n, t, fresh, accumulator);
+  return search_f64<_CMP_GE_OQ, kMode>(x, n, t, fresh, accumulator);
+}
+
+template <class T>
+EVTOK_INSIDE void accumulate(const T* x, int64_t n, const BinTable<T>& t, bool fresh, int32_t* accumulator) {
+  if (t.check)
+    choose<Mode::flags>(x, n, t, fresh, accumulator);
+  else
+    choose<Mode::codes>(x, n, t, fresh, accumulator);
+}
+
+template <class T>
+EVTOK_INSIDE bool sum(const T* x, int64_t n, const BinTable<T>& t, bool fresh, int32_t* accumulator) {
+  if (t.check) return choose<Mode::sums>(x, n, t, fresh, accumulator);
+  accumulate(x, n, t, fresh, accumulator);
+  return !t.outside_unknown;  // without the check only an outside value is flagged: let the caller look
+}
+
 }  // namespace
 
 void accumulate_bins_f32_avx2(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
                               int32_t* accumulator) {
-  if (t.lanes == 0) {
-    search_by_halving(x, n, t, fresh, accumulator);
-  } else if (t.right) {
-    if (!t.check) return search_f32<_CMP_GT_OQ, false, true>(x, n, t, fresh, accumulator);
-    if (clamps(t)) return search_f32<_CMP_GT_OQ, true, true>(x, n, t, fresh, accumulator);
-    search_f32<_CMP_GT_OQ, true, false>(x, n, t, fresh, accumulator);
-  } else {
-    if (!t.check) return search_f32<_CMP_GE_OQ, false, true>(x, n, t, fresh, accumulator);
-    if (clamps(t)) return search_f32<_CMP_GE_OQ, true, true>(x, n, t, fresh, accumulator);
-    search_f32<_CMP_GE_OQ, true, false>(x, n, t, fresh, accumulator);
-  }
+  accumulate(x, n, t, fresh, accumulator);
 }
-
 void accumulate_bins_f64_avx2(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
                               int32_t* accumulator) {
-  if (t.lanes == 0) {
-    search_by_halving(x, n, t, fresh, accumulator);
-  } else if (t.right) {
-    if (t.check) return search_f64<_CMP_GT_OQ, true>(x, n, t, fresh, accumulator);
-    search_f64<_CMP_GT_OQ, false>(x, n, t, fresh, accumulator);
-  } else {
-    if (t.check) return search_f64<_CMP_GE_OQ, true>(x, n, t, fresh, accumulator);
-    search_f64<_CMP_GE_OQ, false>(x, n, t, fresh, accumulator);
-  }
+  accumulate(x, n, t, fresh, accumulator);
+}
+bool sum_bins_f32_avx2(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
+                       int32_t* accumulator) {
+  return sum(x, n, t, fresh, accumulator);
+}
+bool sum_bins_f64_avx2(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
+                       int32_t* accumulator) {
+  return sum(x, n, t, fresh, accumulator);
 }
 
 }  // namespace evtok

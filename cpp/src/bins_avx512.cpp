@@ -57,23 +57,44 @@ struct F64 {
   }
 };
 
-// Adds the contributions of 16 codes to the accumulator; `valid` says where the value is valid.
-EVTOK_INSIDE void contribute(__m512i code, __mmask16 valid, const __m512i first, const __m512i last,
-                             const __m512i origin, const __m512i stride, bool flag_outside, bool fresh,
-                             int32_t* accumulator) {
-  const __m512i flags = _mm512_set1_epi32(kInvalid | kUnknown);
-  const __m512i clamped = _mm512_min_epi32(_mm512_max_epi32(code, first), last);
-  __m512i sum = _mm512_mullo_epi32(_mm512_sub_epi32(clamped, origin), stride);
-  if (flag_outside)
-    sum =
-        _mm512_mask_or_epi32(sum, _mm512_cmpneq_epi32_mask(clamped, code), sum, _mm512_set1_epi32(kUnknown));
-  sum = _mm512_mask_mov_epi32(_mm512_set1_epi32(kInvalid), valid, sum);
-  if (!fresh) {
-    const __m512i before = _mm512_loadu_si512(accumulator);
-    const __m512i flag = _mm512_and_si512(_mm512_or_si512(before, sum), flags);
-    sum = _mm512_or_si512(_mm512_andnot_si512(flags, _mm512_add_epi32(before, sum)), flag);
+// What becomes of values: codes alone (digitize), contributions with flags, or sums while there is nothing to
+// flag.
+enum class Mode { codes, flags, sums };
+
+// What happens to the codes after the search, in broadcast form.
+struct Rest {
+  __m512i first, last, origin, stride;
+  bool flag_outside, fresh;
+
+  template <class T>
+  EVTOK_INSIDE Rest(const BinTable<T>& t, bool fresh_)
+      : first(_mm512_set1_epi32(t.first)), last(_mm512_set1_epi32(t.last)),
+        origin(_mm512_set1_epi32(t.origin)), stride(_mm512_set1_epi32(t.stride)),
+        flag_outside(t.outside_unknown), fresh(fresh_) {}
+};
+
+// Adds the contributions of 16 codes to the accumulator; `valid` says where the value is valid. Returns where
+// Mode::sums found nothing to flag.
+template <Mode kMode>
+EVTOK_INSIDE __mmask16 contribute(__m512i code, __mmask16 valid, const Rest& rest, int32_t* accumulator) {
+  const __m512i clamped = _mm512_min_epi32(_mm512_max_epi32(code, rest.first), rest.last);
+  const __mmask16 inside =
+      rest.flag_outside ? _mm512_cmpeq_epi32_mask(clamped, code) : static_cast<__mmask16>(-1);
+  __m512i sum = _mm512_mullo_epi32(_mm512_sub_epi32(clamped, rest.origin), rest.stride);
+  if (kMode == Mode::sums) {
+    if (!rest.fresh) sum = _mm512_add_epi32(sum, _mm512_loadu_si512(accumulator));
+  } else {
+    const __m512i flags = _mm512_set1_epi32(kInvalid | kUnknown);
+    sum = _mm512_mask_or_epi32(sum, static_cast<__mmask16>(~inside), sum, _mm512_set1_epi32(kUnknown));
+    sum = _mm512_mask_mov_epi32(_mm512_set1_epi32(kInvalid), valid, sum);
+    if (!rest.fresh) {
+      const __m512i before = _mm512_loadu_si512(accumulator);
+      const __m512i both = _mm512_and_si512(_mm512_or_si512(before, sum), flags);
+      sum = _mm512_or_si512(_mm512_andnot_si512(flags, _mm512_add_epi32(before, sum)), both);
+    }
   }
   _mm512_storeu_si512(accumulator, sum);
+  return static_cast<__mmask16>(valid & inside);
 }
 
 EVTOK_INSIDE __m512i join(const __m512i* codes, F32) {
@@ -90,9 +111,18 @@ EVTOK_INSIDE __mmask16 join(const __mmask8* masks, F64) {
   return static_cast<__mmask16>(masks[0] | (masks[1] << 8));
 }
 
+// The rows after the last whole group of vectors; false when one of them has a flag.
+template <class T>
+EVTOK_INSIDE bool finish(const T* x, int64_t i, int64_t n, const BinTable<T>& t, bool fresh,
+                         int32_t* accumulator) {
+  bool clean = true;
+  for (; i < n; ++i) clean &= sum_contribution(x[i], t, fresh, accumulator + i);
+  return clean;
+}
+
 // `kPassed` is the ordered comparison that holds where x has passed an edge.
-template <class S, int kPassed>
-EVTOK_INSIDE void search(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t,
+template <class S, int kPassed, Mode kMode>
+EVTOK_INSIDE bool search(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t,
                          bool fresh, int32_t* accumulator) {
   constexpr int kLanes = S::lanes, kSteps = kLanes == 16 ? 4 : 3;
   constexpr int kJoined = 16 / kLanes;  // vectors that make 16 codes
@@ -110,11 +140,9 @@ EVTOK_INSIDE void search(const typename S::Value* x, int64_t n, const BinTable<t
     }
     step_table[s] = S::load(shifted);
   }
-  const __m512i first = _mm512_set1_epi32(t.first), last = _mm512_set1_epi32(t.last),
-                origin = _mm512_set1_epi32(t.origin);
-  const __m512i stride = _mm512_set1_epi32(t.stride);
+  const Rest rest(t, fresh);
   const typename S::Vector lowest = S::all(t.lowest), highest = S::all(t.highest);
-  const bool check = t.check, flag_outside = t.outside_unknown;
+  __mmask16 clean = static_cast<__mmask16>(-1);
 
   int64_t i = 0;
   for (; i + kRows <= n; i += kRows) {
@@ -140,43 +168,61 @@ EVTOK_INSIDE void search(const typename S::Value* x, int64_t n, const BinTable<t
     }
     for (int v = 0; v < kVectors; ++v) {
       valid[v] = static_cast<typename S::Mask>(-1);
-      if (check)
+      if (kMode != Mode::codes)
         valid[v] = S::template compare<_CMP_LE_OQ>(lowest, value[v]) &
                    S::template compare<_CMP_LE_OQ>(value[v], highest);
       else  // NaN passes every edge
         code[v] = S::choose(code[v], S::template compare<_CMP_UNORD_Q>(value[v], value[v]), t.n_edges);
     }
     for (int v = 0; v < kVectors; v += kJoined)
-      contribute(join(code + v, S{}), join(valid + v, S{}), first, last, origin, stride, flag_outside, fresh,
-                 accumulator + i + kLanes * v);
+      clean &=
+          contribute<kMode>(join(code + v, S{}), join(valid + v, S{}), rest, accumulator + i + kLanes * v);
   }
-  for (; i < n; ++i) {
-    const int32_t contribution = bin_contribution(x[i], t);
-    accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
-  }
+  return finish(x, i, n, t, fresh, accumulator) && clean == static_cast<__mmask16>(-1);
+}
+
+template <class S, Mode kMode>
+EVTOK_INSIDE bool choose(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t,
+                         bool fresh, int32_t* accumulator) {
+  if (t.lanes == 0) return finish(x, 0, n, t, fresh, accumulator);  // too many edges for the vector layout
+  if (t.right) return search<S, _CMP_GT_OQ, kMode>(x, n, t, fresh, accumulator);
+  return search<S, _CMP_GE_OQ, kMode>(x, n, t, fresh, accumulator);
 }
 
 template <class S>
-EVTOK_INSIDE void choose(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t,
-                         bool fresh, int32_t* accumulator) {
-  if (t.lanes == S::lanes && t.right) return search<S, _CMP_GT_OQ>(x, n, t, fresh, accumulator);
-  if (t.lanes == S::lanes) return search<S, _CMP_GE_OQ>(x, n, t, fresh, accumulator);
-  for (int64_t i = 0; i < n; ++i) {  // too many edges for the vector layout
-    const int32_t contribution = bin_contribution(x[i], t);
-    accumulator[i] = fresh ? contribution : add_contribution(accumulator[i], contribution);
-  }
+EVTOK_INSIDE void accumulate(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t,
+                             bool fresh, int32_t* accumulator) {
+  if (t.check)
+    choose<S, Mode::flags>(x, n, t, fresh, accumulator);
+  else
+    choose<S, Mode::codes>(x, n, t, fresh, accumulator);
+}
+
+template <class S>
+EVTOK_INSIDE bool sum(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t, bool fresh,
+                      int32_t* accumulator) {
+  if (t.check) return choose<S, Mode::sums>(x, n, t, fresh, accumulator);
+  accumulate<S>(x, n, t, fresh, accumulator);
+  return !t.outside_unknown;  // without the check only an outside value is flagged: let the caller look
 }
 
 }  // namespace
 
 void accumulate_bins_f32_avx512(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
                                 int32_t* accumulator) {
-  choose<F32>(x, n, t, fresh, accumulator);
+  accumulate<F32>(x, n, t, fresh, accumulator);
 }
-
 void accumulate_bins_f64_avx512(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
                                 int32_t* accumulator) {
-  choose<F64>(x, n, t, fresh, accumulator);
+  accumulate<F64>(x, n, t, fresh, accumulator);
+}
+bool sum_bins_f32_avx512(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
+                         int32_t* accumulator) {
+  return sum<F32>(x, n, t, fresh, accumulator);
+}
+bool sum_bins_f64_avx512(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
+                         int32_t* accumulator) {
+  return sum<F64>(x, n, t, fresh, accumulator);
 }
 
 }  // namespace evtok

@@ -22,7 +22,7 @@ void digitize(const T* x, int64_t n, const T* edges, int64_t n_edges, bool right
       search.accumulate(x + i, rows, true, block);
       if (falling)
         for (int64_t r = 0; r < rows; ++r) block[r] = static_cast<int32_t>(n_edges) - block[r];
-      copy_out(block, rows, codes + i, stream);
+      copy_out(block, rows, 0, codes + i, stream);
     }
   });
 }

@@ -24,38 +24,8 @@ int64_t RowIds::event_of(int64_t row) const {
   return std::upper_bound(offsets, offsets + n_events + 1, row) - offsets - 1;
 }
 
-void RowIds::contributions(const Feature& f, int64_t begin, int64_t n, bool fresh,
-                           int32_t* accumulator) const {
-  if (f.types != nullptr) {
-    const uint8_t* codes = f.types + begin;
-    if (fresh)
-      for (int64_t i = 0; i < n; ++i) accumulator[i] = f.type_contribution[codes[i]];
-    else
-      for (int64_t i = 0; i < n; ++i)
-        accumulator[i] = add_contribution(accumulator[i], f.type_contribution[codes[i]]);
-    return;
-  }
-  if (f.zero_is_digit_zero) {
-    int32_t own[kBlock];
-    if (f.search32)
-      f.search32->accumulate(f.float32 + begin, n, true, own);
-    else
-      f.search64->accumulate(f.float64 + begin, n, true, own);
-    for (int64_t i = 0; i < n; ++i) {
-      const bool zero = f.float32 != nullptr ? f.float32[begin + i] == 0 : f.float64[begin + i] == 0;
-      own[i] = zero ? 0 : own[i];
-      accumulator[i] = fresh ? own[i] : add_contribution(accumulator[i], own[i]);
-    }
-    return;
-  }
-  if (!f.relative) {
-    if (f.search32)
-      f.search32->accumulate(f.float32 + begin, n, fresh, accumulator);
-    else
-      f.search64->accumulate(f.float64 + begin, n, fresh, accumulator);
-    return;
-  }
-  double values[kBlock];
+// The float64 values of a relative feature, for one block.
+const double* RowIds::derived_values(const Feature& f, int64_t begin, int64_t n, double* values) const {
   for (int64_t i = 0; i < n; ++i)
     values[i] = f.float32 != nullptr ? static_cast<double>(f.float32[begin + i]) : f.float64[begin + i];
   if (f.reference != nullptr) {
@@ -67,7 +37,49 @@ void RowIds::contributions(const Feature& f, int64_t begin, int64_t n, bool fres
   }
   if (f.wrap)
     for (int64_t i = 0; i < n; ++i) values[i] = wrap_angle(values[i]);
-  f.search64->accumulate(values, n, fresh, accumulator);
+  return values;
+}
+
+bool RowIds::sums(const Feature& f, int64_t begin, int64_t n, bool fresh, int32_t* accumulator) const {
+  if (f.types != nullptr)
+    return f.sum_types(f.types + begin, n, f.type_contribution.data(), fresh, accumulator);
+  if (f.relative) {
+    double values[kBlock];
+    return f.search64->sum(derived_values(f, begin, n, values), n, fresh, accumulator);
+  }
+  if (f.zero_is_digit_zero) {
+    contributions(f, begin, n, fresh, accumulator);
+    int32_t flags = 0;
+    for (int64_t i = 0; i < n; ++i) flags |= accumulator[i];
+    return (flags & kFlags) == 0;
+  }
+  if (f.search32) return f.search32->sum(f.float32 + begin, n, fresh, accumulator);
+  return f.search64->sum(f.float64 + begin, n, fresh, accumulator);
+}
+
+void RowIds::contributions(const Feature& f, int64_t begin, int64_t n, bool fresh,
+                           int32_t* accumulator) const {
+  if (f.types != nullptr) {
+    accumulate_types(f.types + begin, n, f.type_contribution.data(), fresh, accumulator);
+  } else if (f.relative) {
+    double values[kBlock];
+    f.search64->accumulate(derived_values(f, begin, n, values), n, fresh, accumulator);
+  } else if (f.zero_is_digit_zero) {
+    int32_t own[kBlock];
+    if (f.search32)
+      f.search32->accumulate(f.float32 + begin, n, true, own);
+    else
+      f.search64->accumulate(f.float64 + begin, n, true, own);
+    for (int64_t i = 0; i < n; ++i) {
+      const bool zero = f.float32 != nullptr ? f.float32[begin + i] == 0 : f.float64[begin + i] == 0;
+      own[i] = zero ? 0 : own[i];
+      accumulator[i] = fresh ? own[i] : add_contribution(accumulator[i], own[i]);
+    }
+  } else if (f.search32) {
+    f.search32->accumulate(f.float32 + begin, n, fresh, accumulator);
+  } else {
+    f.search64->accumulate(f.float64 + begin, n, fresh, accumulator);
+  }
 }
 
 int32_t RowIds::finish(int32_t accumulator, int32_t feature_base, int64_t row, RowStatistics& statistics,
@@ -100,26 +112,28 @@ template <class Out> RowStatistics RowIds::run(int64_t begin, int64_t end, Out* 
   RowStatistics statistics;
   const int64_t columns = width();
   const bool by_rank = ranks != nullptr || seen != nullptr;
-  int32_t accumulator[kBlock], ids[kBlock];
+  alignas(64) int32_t accumulator[kBlock], ids[kBlock];
   for (int64_t row = begin; row < end; row += kBlock) {
     const int64_t n = std::min(kBlock, end - row);
     Out* place = out + (row - begin) * columns;
 
     if (!factorised) {
-      for (size_t k = 0; k < features.size(); ++k) contributions(features[k], row, n, k == 0, accumulator);
-      int32_t flags = by_rank ? kFlags : 0;
-      for (int64_t i = 0; i < n; ++i) flags |= accumulator[i];
-      if ((flags & kFlags) == 0) {
-        for (int64_t i = 0; i < n; ++i) ids[i] = accumulator[i] + base;
-      } else {
-        for (int64_t i = 0; i < n; ++i) {
-          bool row_invalid = false;
-          ids[i] = finish(accumulator[i], base, row + i, statistics, row_invalid);
-          statistics.invalid += row_invalid;
-          if (row_invalid) statistics.first_invalid = std::min(statistics.first_invalid, row + i);
-        }
+      bool clean = true;
+      for (size_t k = 0; clean && k < features.size(); ++k)
+        clean = sums(features[k], row, n, k == 0, accumulator);
+      if (clean && !by_rank) {
+        copy_out(accumulator, n, base, place, stream);
+        continue;
       }
-      copy_out(ids, n, place, stream);
+      if (!clean)
+        for (size_t k = 0; k < features.size(); ++k) contributions(features[k], row, n, k == 0, accumulator);
+      for (int64_t i = 0; i < n; ++i) {
+        bool row_invalid = false;
+        ids[i] = finish(accumulator[i], base, row + i, statistics, row_invalid);
+        statistics.invalid += row_invalid;
+        if (row_invalid) statistics.first_invalid = std::min(statistics.first_invalid, row + i);
+      }
+      copy_out(ids, n, 0, place, stream);
       continue;
     }
 

@@ -22,6 +22,11 @@ public:
     kernel_(x, n, table_, fresh, accumulator);
   }
 
+  /// See SumBins.
+  bool sum(const T* x, int64_t n, bool fresh, int32_t* accumulator) const {
+    return sum_(x, n, table_, fresh, accumulator);
+  }
+
   // table_ points into the vectors, whose memory moves along with the object but is not shared by a copy.
   BinSearch(BinSearch&&) = default;
   BinSearch& operator=(BinSearch&&) = default;
@@ -35,6 +40,7 @@ private:
   std::vector<float> coarse32_, fine32_;
   BinTable<T> table_;
   AccumulateBins<T> kernel_;
+  SumBins<T> sum_;
 };
 
 extern template class BinSearch<float>;

@@ -73,11 +73,25 @@ template <class T> int32_t bin_lanes(Isa isa);
 extern template int32_t bin_lanes<float>(Isa);
 extern template int32_t bin_lanes<double>(Isa);
 
-// One entry point per instruction set.
+/// The same without flags, for the usual case that there are none: true when no value was flagged. When it
+/// returns false the accumulator is spoiled, and AccumulateBins has to be called for the whole block, every
+/// feature of it.
+template <class T>
+using SumBins = bool (*)(const T* x, int64_t n, const BinTable<T>& table, bool fresh, int32_t* accumulator);
+
+template <class T> SumBins<T> sum_bins_for(Isa isa);
+extern template SumBins<float> sum_bins_for<float>(Isa);
+extern template SumBins<double> sum_bins_for<double>(Isa);
+
+// Two entry points per element type and instruction set.
 void accumulate_bins_f32_avx2(const float*, int64_t, const BinTable<float>&, bool, int32_t*);
 void accumulate_bins_f64_avx2(const double*, int64_t, const BinTable<double>&, bool, int32_t*);
 void accumulate_bins_f32_avx512(const float*, int64_t, const BinTable<float>&, bool, int32_t*);
 void accumulate_bins_f64_avx512(const double*, int64_t, const BinTable<double>&, bool, int32_t*);
+bool sum_bins_f32_avx2(const float*, int64_t, const BinTable<float>&, bool, int32_t*);
+bool sum_bins_f64_avx2(const double*, int64_t, const BinTable<double>&, bool, int32_t*);
+bool sum_bins_f32_avx512(const float*, int64_t, const BinTable<float>&, bool, int32_t*);
+bool sum_bins_f64_avx512(const double*, int64_t, const BinTable<double>&, bool, int32_t*);
 
 /// The specification of one contribution, used by the scalar file and for the tails of the others.
 template <class T> EVTOK_FORMULA int32_t bin_contribution(T x, const BinTable<T>& t) {
@@ -94,6 +108,14 @@ EVTOK_FORMULA int32_t add_contribution(int32_t accumulator, int32_t contribution
   constexpr uint32_t flags = 0xC0000000u;  // kInvalid | kUnknown
   const uint32_t a = static_cast<uint32_t>(accumulator), c = static_cast<uint32_t>(contribution);
   return static_cast<int32_t>(((a & ~flags) + (c & ~flags)) | ((a | c) & flags));
+}
+
+/// SumBins for one value: adds the contribution, and says whether it carried no flag.
+template <class T>
+EVTOK_FORMULA bool sum_contribution(T x, const BinTable<T>& t, bool fresh, int32_t* accumulator) {
+  const int32_t contribution = bin_contribution(x, t);
+  *accumulator = add_contribution(fresh ? 0 : *accumulator, contribution);
+  return contribution >= 0 && (contribution & kUnknown) == 0;
 }
 
 }  // namespace evtok

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "evtok/bin_search.hpp"
+#include "evtok/type_codes.hpp"
 
 namespace evtok {
 
@@ -29,6 +30,7 @@ struct Feature {
 
   // types: contribution of each code, or kUnknown.
   std::array<int32_t, 256> type_contribution{};
+  SumTypes sum_types = nullptr;
 
   // Relative features: the value is (float64)x - reference[event], wrapped to [-pi, pi) on request; compared
   // in float64.
@@ -80,7 +82,11 @@ public:
 private:
   static constexpr int64_t kBlock = 1024;  // rows whose codes stay in L1 between features
 
+  /// Adds the digits of a feature to the accumulator (n,) for rows begin..begin + n, n at most kBlock. `sums`
+  /// does so while nothing has to be flagged, as SumBins does.
+  bool sums(const Feature& f, int64_t begin, int64_t n, bool fresh, int32_t* accumulator) const;
   void contributions(const Feature& f, int64_t begin, int64_t n, bool fresh, int32_t* accumulator) const;
+  const double* derived_values(const Feature& f, int64_t begin, int64_t n, double* values) const;
   int64_t event_of(int64_t row) const;
   int32_t finish(int32_t accumulator, int32_t feature_base, int64_t row, RowStatistics& statistics,
                  bool& row_invalid) const;

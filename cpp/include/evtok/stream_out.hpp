@@ -16,14 +16,17 @@ inline bool worth_streaming(int64_t bytes) {
   return bytes > (int64_t{8} << 20);
 }
 
-/// codes (n,) borrowed; out (n,) written. Out is uint16_t, int32_t or int64_t.
-template <class Out> inline void copy_out(const int32_t* codes, int64_t n, Out* out, bool stream) {
+/// Writes codes + base. codes (n,) borrowed; out (n,) written. Out is uint16_t, int32_t or int64_t.
+template <class Out>
+inline void copy_out(const int32_t* codes, int64_t n, int32_t base, Out* out, bool stream) {
   int64_t i = 0;
 #if defined(__SSE4_1__)
   if (stream && sizeof(Out) >= 4) {
-    for (; i < n && reinterpret_cast<uintptr_t>(out + i) % 16 != 0; ++i) out[i] = static_cast<Out>(codes[i]);
+    for (; i < n && reinterpret_cast<uintptr_t>(out + i) % 16 != 0; ++i)
+      out[i] = static_cast<Out>(codes[i] + base);
+    const __m128i bases = _mm_set1_epi32(base);
     for (; i + 4 <= n; i += 4) {
-      const __m128i four = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i));
+      const __m128i four = _mm_add_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i)), bases);
       __m128i* place = reinterpret_cast<__m128i*>(out + i);
       if constexpr (sizeof(Out) == 4) {
         _mm_stream_si128(place, four);
@@ -37,7 +40,7 @@ template <class Out> inline void copy_out(const int32_t* codes, int64_t n, Out* 
 #else
   (void)stream;
 #endif
-  for (; i < n; ++i) out[i] = static_cast<Out>(codes[i]);
+  for (; i < n; ++i) out[i] = static_cast<Out>(codes[i] + base);
 }
 
 }  // namespace evtok
