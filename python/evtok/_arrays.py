@@ -99,6 +99,26 @@ def column(x: Any, name: str) -> Array:
     return np.require(array, dtype, ("C", "A"))
 
 
+def as_float(x: Array, name: str) -> Array:
+    """Return a column (m,) as it is if it holds floats, and integers as float64, exactly.
+
+    Raises
+    ------
+    TypeError
+        Integers above 2**53 in size, which float64 would round.
+    """
+    if x.dtype.kind == "f":
+        return x
+    if x.dtype.itemsize == 8 and x.size:
+        low, high = int(x.min()), int(x.max())
+        if max(-low, high) > 2**53:
+            raise TypeError(
+                f"{name}: expected integers up to 2**53 in size, got {low} to {high}; float64 would round them, so "
+                "take their difference to something, or drop them"
+            )
+    return x.astype(np.float64)
+
+
 def offsets(x: Any, name: str) -> Array:
     """Return native contiguous offsets as int32, uint32 or int64 (n + 1,)."""
     array = to_numpy(x, name)
@@ -179,11 +199,15 @@ def from_padded(
         raise InvalidEventsError(
             f"array: expected shape (n_events, slots, {len(names)}) for the features {list(names)}, got {values.shape}"
         )
+    if padded_where_zero is not None and padded_where_zero not in names:
+        raise InvalidEventsError(
+            f"padded_where_zero: expected one of {list(names)}, got {padded_where_zero!r}"
+        )
     if mask is None:
         feature = names[0] if padded_where_zero is None else padded_where_zero
-        if feature not in names:
-            raise InvalidEventsError(f"padded_where_zero: expected one of {list(names)}, got {feature!r}")
         filled = values[:, :, list(names).index(feature)] != 0
+    elif padded_where_zero is not None:
+        raise InvalidEventsError("mask, padded_where_zero: both say which slots are empty; give one of them")
     else:
         filled = to_numpy(mask, "mask") != 0
         if filled.shape != values.shape[:2]:

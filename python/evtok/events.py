@@ -28,6 +28,9 @@ TYPE_COLUMN = "type"
 #: More objects than this in one event is taken for a broken file, unless the caller says otherwise.
 MAX_PER_EVENT = 1_000_000
 
+#: The column ``type`` holds codes of 8 bits.
+MAX_TYPES = 256
+
 
 class Events:
     """Events as ragged columns: objects of all events one after the other, and where each event begins.
@@ -44,7 +47,7 @@ class Events:
     units : mapping of str to str, optional
         Units of columns and fields; names that are absent have none.
     types : sequence of str, optional
-        Names of the codes in the column ``type``: code `k` is ``types[k]``.
+        Names of the codes in the column ``type``: code `k` is ``types[k]``. At most 256.
     max_per_event : int, optional
         More objects than this in one event is an error.
 
@@ -52,7 +55,7 @@ class Events:
     ------
     InvalidEventsError
         Offsets that do not start at 0 or above, decrease or end past the columns; columns or fields of another
-        length; an event above `max_per_event`; a type code without a name.
+        length; an event above `max_per_event`; a type code without a name, or more than 256 names.
     TypeError
         A dtype that is not a real number.
 
@@ -124,6 +127,8 @@ class Events:
         self._types = types
 
     def _check_types(self) -> None:
+        if len(self._types) > MAX_TYPES:
+            raise InvalidEventsError(f"types: expected at most {MAX_TYPES} names, got {len(self._types)}")
         codes = self._columns.get(TYPE_COLUMN)
         if codes is None or not self._types:
             return
@@ -206,7 +211,7 @@ class Events:
         Raises
         ------
         InvalidEventsError
-            Shapes that do not fit together, or an unknown feature.
+            Shapes that do not fit together, an unknown feature, or both `mask` and `padded_where_zero`.
         """
         offsets, columns = _arrays.from_padded(array, mask, names, padded_where_zero)
         return cls(offsets, columns, fields, units=units, types=types)
@@ -306,6 +311,11 @@ class Events:
             if index.shape != (len(self),):
                 raise IndexError(f"mask: expected shape ({len(self)},), got {index.shape}")
             index = np.flatnonzero(index)
+        if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):  # an empty list is of float64
+            raise IndexError(
+                f"events: expected an int, a slice, a boolean mask or integer indices (k,), got {index.dtype} of "
+                f"shape {index.shape}"
+            )
         return self._take(index.astype(np.int64))
 
     def _range(self, start: int, stop: int) -> Self:

@@ -88,8 +88,8 @@ def binned_ids(
 
 
 def object_order(values: Sequence[float]) -> list[int]:
-    """Order of objects by falling value; equal ones stay as found."""
-    return sorted(range(len(values)), key=lambda k: -values[k])
+    """Order of objects by falling value, NaN last; equal ones, and those of NaN, stay as found."""
+    return sorted(range(len(values)), key=lambda k: (math.isnan(values[k]), -values[k]))
 
 
 def parse_darkmachines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -19,13 +20,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodeReport:
-    """What an encode call met. Counts are of objects unless the name says events."""
+    """What an encode call met.
+
+    Objects are counted before truncation: one that was dropped may be among those that were invalid or unknown.
+
+    Attributes
+    ----------
+    n_events, n_objects : int
+        What was given.
+    invalid : int
+        Objects with an invalid value; every id of such an object is -1, its other parts included.
+    unknown : int
+        Ids, not objects, that the vocabulary does not hold, and that became ``unk``: one for an unknown object, or one
+        for each of its unknown parts when factorised (an object that is also invalid is -1, and its parts count).
+    invalid_event_tokens, unknown_event_tokens : int
+        Tokens of the event (such as MET) that became -1, and that became ``unk``.
+    truncated_events, truncated_objects : int
+        Events above `max_length`, and the objects that were dropped from them.
+    """
 
     n_events: int
     n_objects: int
     invalid: int = 0
     unknown: int = 0
     invalid_event_tokens: int = 0
+    unknown_event_tokens: int = 0
     truncated_events: int = 0
     truncated_objects: int = 0
 
@@ -118,9 +137,9 @@ class Tokens:
     @overload
     def __getitem__(self, which: int) -> npt.NDArray[Any]: ...
     @overload
-    def __getitem__(self, which: slice) -> Self: ...
-    def __getitem__(self, which: int | slice) -> Any:
-        """Return the ids of one event as a view (k,), or a slice of events as `Tokens`."""
+    def __getitem__(self, which: slice | npt.NDArray[np.bool_]) -> Self: ...
+    def __getitem__(self, which: int | slice | npt.NDArray[np.bool_]) -> Any:
+        """Return the ids of one event as a view (k,), or `Tokens` of a slice or a boolean mask (n_events,)."""
         if isinstance(which, slice):
             start, stop, step = which.indices(len(self))
             if step != 1:
@@ -130,7 +149,12 @@ class Tokens:
                 self._ids[self._offsets[start] : self._offsets[stop]],
                 self._offsets[start : stop + 1] - self._offsets[start],
             )
-        i = int(which)
+        if np.ndim(which):
+            return self.select(np.asarray(which))
+        try:
+            i = operator.index(which)
+        except TypeError as error:
+            raise IndexError(f"tokens: expected an int, a slice or a boolean mask, got {which!r}") from error
         if not -len(self) <= i < len(self):
             raise IndexError(f"event {i}: there are {len(self)} events")
         i %= len(self)
@@ -138,6 +162,8 @@ class Tokens:
 
     def select(self, keep: npt.NDArray[np.bool_]) -> Self:
         """Return the events where `keep` (n_events,) is True."""
+        if keep.dtype != np.bool_:
+            raise IndexError(f"keep: expected a boolean mask, got {keep.dtype}")
         if keep.shape != (len(self),):
             raise IndexError(f"keep: expected shape ({len(self)},), got {keep.shape}")
         lengths = self.lengths
@@ -159,12 +185,12 @@ class Tokens:
         length : int, optional
             Slots for each event; the longest event's by default.
         pad : int, optional
-            Fills empty slots; `pad_id` by default.
+            Fills empty slots; `pad_id` by default. From -2**31 to 2**31 - 1.
 
         Returns
         -------
         ids : array (n_events, length)
-            int32, or uint16 when the tokens are and the padding fits.
+            int32, or uint16 when the tokens are and `pad` fits.
         mask : bool array (n_events, length)
             True where a slot holds a token.
 
@@ -182,7 +208,10 @@ class Tokens:
                 "or a tokenizer with max_length and too_long='truncate'"
             )
         fill = self._pad_id if pad is None else pad
-        dtype = self._ids.dtype if fill >= 0 else np.dtype(np.int32)
+        limits = np.iinfo(self._ids.dtype)
+        dtype = self._ids.dtype if limits.min <= fill <= limits.max else np.dtype(np.int32)
+        if not -(2**31) <= fill < 2**31:
+            raise ValueError(f"pad: expected an id that fits in int32, got {fill}")
         mask = np.arange(slots) < lengths[:, None]
         padded = np.full((len(self), slots), fill, dtype)
         padded[mask] = self._ids

@@ -43,7 +43,7 @@ class OrderStatistics:
     skip_zeros : bool
         Leave exact zeros out of the counts.
     threads : int, optional
-        Threads of one `count` call; 0 means the default.
+        Threads of one `count` call.
 
     Notes
     -----
@@ -58,7 +58,7 @@ class OrderStatistics:
         ranks: Ranks,
         *,
         skip_zeros: bool = False,
-        threads: int = 0,
+        threads: int | None = None,
     ) -> None:
         self._dtype = np.dtype(dtype)
         if self._dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
@@ -67,7 +67,7 @@ class OrderStatistics:
         self._lowest, self._highest = valid_range
         self._wanted = ranks
         self._skip_zeros = skip_zeros
-        self._threads = threads
+        self._threads = threads or 0
         self._n = -1  # until the first pass has ended
         self._n_invalid = self._n_zeros = 0
         # For each wanted rank: how many digits of its key are known, these digits, how many values share
@@ -179,11 +179,7 @@ class OrderStatistics:
     def _from_integers(self, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if self._dtype != np.float64 or column.dtype.kind not in "iu":
             raise TypeError(f"values: expected {self._dtype}, got {column.dtype}")
-        if column.dtype.itemsize == 8 and column.size:
-            low, high = int(column.min()), int(column.max())
-            if max(-low, high) > 2**53:
-                raise TypeError(f"values: expected integers up to 2**53 in size, got {low} to {high}")
-        return column.astype(np.float64)
+        return _arrays.as_float(column, "values")
 
     # ---- results
     # ----------------------------------------------------------------------------------------------
