@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from evtok.tokenizers import artefact, binned_config, binned_decode, binned_enco
 from evtok.tokenizers.feature import Feature, FittedFeature
 from evtok.tokenizers.vocabulary import Vocabulary, strides
 from evtok.tokens import Tokens
+
+if TYPE_CHECKING:
+    import awkward as ak
 
 OnInvalid = Literal["raise", "sentinel"]
 
@@ -247,7 +250,7 @@ class BinnedTokenizer:
 
     def encode(
         self,
-        events: Events,
+        events: Events | ak.Array,
         *,
         on_invalid: OnInvalid = "raise",
         threads: int | None = None,
@@ -257,10 +260,12 @@ class BinnedTokenizer:
 
         Parameters
         ----------
-        events : Events
-            With the columns and fields of `required_columns` and `required_fields`.
+        events : Events, or ak.Array of type ``n * var * {pt: float32, ...}``
+            With the columns and fields of `required_columns` and `required_fields`. An awkward array has no fields; its
+            other records' members are not read, and types in it are digits.
         on_invalid : {"raise", "sentinel"}
-            What to do with an invalid value: an error that names it, or -1 for its object.
+            What to do with an invalid value: an error that names it, or -1 for its object. An object that truncation
+            would drop is an error too: which objects are dropped is known only of valid ones.
         threads : int, optional
             Threads to use; by default `EVTOK_NUM_THREADS` or the CPUs that this process may use.
         dtype : int32 or uint16
@@ -269,12 +274,14 @@ class BinnedTokenizer:
         Returns
         -------
         Tokens
-            Its `report` counts what was invalid, unknown and truncated.
+            Its `report` counts what was invalid, unknown and truncated, see `EncodeReport`.
 
         Raises
         ------
         InvalidEventsError
             A missing column, an invalid value, or a sequence above `max_length`.
+        TypeError
+            Another kind of `events`, or a column of integers above 2**53 in size.
         """
         self._require_fit()
         return binned_encode.encode(self, events, on_invalid, threads or 0, np.dtype(dtype))
@@ -285,7 +292,7 @@ class BinnedTokenizer:
         Parameters
         ----------
         tokens : Tokens
-            Of this tokenizer.
+            Of this tokenizer, each sequence laid out as `encode` does; it may be padded at its end.
         seed : int, optional
             Draw within the bins with this seed instead of taking their centres; centres and draws are uniform in the
             transformed feature. A value of an open bin is its edge.
@@ -293,15 +300,19 @@ class BinnedTokenizer:
         Returns
         -------
         Events
-            Columns are named as the features; relative features stay relative. Special tokens are left out; ``unk``
-            is an object of NaN (and of type ``unk``).
+            Columns and fields have the names that `encode` reads. Relative and wrapped features stay so, and have the
+            feature's name, as has the second feature of one column. Special tokens are left out. ``unk``, and -1 of an
+            invalid object, are objects of NaN (and of type ``unk``), or NaN for a token of the event.
 
         Raises
         ------
         FingerprintError
             Tokens of another tokenizer.
         InvalidEventsError
-            An id outside the vocabulary, or out of place.
+            An id outside the vocabulary, or out of place: a sequence without all of its special and event tokens where
+            they belong, or anything else than objects between them (such as ``mask``, or an id of the headroom).
+        ValueError
+            Two features whose columns would have one name.
         """
         self._require_fit()
         if tokens.fingerprint and tokens.fingerprint != self._fingerprint:

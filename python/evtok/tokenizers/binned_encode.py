@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evtok import _backend, _core
+from evtok import _arrays, _backend, _core
 from evtok.errors import InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
 from evtok.tokenizers.binned_config import Settings
@@ -17,6 +17,8 @@ from evtok.tokenizers.vocabulary import strides
 from evtok.tokens import EncodeReport, Tokens
 
 if TYPE_CHECKING:
+    import awkward as ak
+
     from evtok.tokenizers.binned import BinnedTokenizer
 
 # Keys up to this many are looked up in a table of ranks (64 MiB of int32); more are searched.
@@ -24,16 +26,26 @@ _MAX_TABLE = 1 << 24
 
 _NO_LIMIT = (1 << 63) - 1
 
+# Given for an unknown object where keys are collected; -1 is for an invalid one.
+_NO_KEY = -2
+
 
 def encode(
-    tokenizer: BinnedTokenizer, events: Events, on_invalid: str, threads: int, dtype: np.dtype[Any]
+    tokenizer: BinnedTokenizer,
+    given: Events | ak.Array,
+    on_invalid: str,
+    threads: int,
+    dtype: np.dtype[Any],
 ) -> Tokens:
-    """Encode `events`; see `BinnedTokenizer.encode`."""
+    """Encode the events `given`; see `BinnedTokenizer.encode`."""
+    events = _events(tokenizer, given)
     settings, vocabulary = tokenizer.settings, tokenizer.vocabulary
     _check_arguments(on_invalid, dtype, vocabulary.size)
     special_ids = vocabulary.special_ids
     unknown = special_ids.get("unk", -1)
-    program = _program(settings, tokenizer.fitted, events, tokenizer.strides)
+    # Factorised digits are ids of their own: their combinations are not counted, and may be more than any id.
+    factors = {} if settings.factorised else tokenizer.strides
+    program = _program(settings, tokenizer.fitted, events, factors)
     program.set_vocabulary(settings.factorised, vocabulary.object_base, unknown)
     if tokenizer.ranks is not None:
         program.set_ranks(tokenizer.ranks)
@@ -41,13 +53,13 @@ def encode(
         program.set_seen(tokenizer.seen)
 
     entries: dict[str, Any] = dict(special_ids)
-    invalid_event_tokens = 0
+    invalid_event_tokens = unknown_event_tokens = 0
     for name in settings.event_features:
-        ids = _event_ids(tokenizer, name, events, vocabulary.event_bases[name], unknown, threads)
-        n_bad = int((ids < 0).sum())
-        if n_bad and on_invalid == "raise":
-            _raise_invalid_event(tokenizer.fitted[name].feature, events, int(np.flatnonzero(ids < 0)[0]))
-        invalid_event_tokens += n_bad
+        ids, met = _event_ids(tokenizer, name, events, vocabulary.event_bases[name], unknown, threads)
+        if met["invalid"] and on_invalid == "raise":
+            _raise_invalid_event(tokenizer.fitted[name].feature, events, met["first_invalid"])
+        invalid_event_tokens += met["invalid"]
+        unknown_event_tokens += met["unknown"]
         entries[name] = ids
 
     run: Any = program.sequences_uint16 if dtype == np.uint16 else program.sequences_int32
@@ -73,6 +85,7 @@ def encode(
             invalid=counts["invalid"],
             unknown=counts["unknown"],
             invalid_event_tokens=invalid_event_tokens,
+            unknown_event_tokens=unknown_event_tokens,
             truncated_events=counts["truncated_events"],
             truncated_objects=counts["truncated_objects"],
         ),
@@ -82,14 +95,18 @@ def encode(
 def keys(
     settings: Settings, fitted: Mapping[str, FittedFeature], events: Events, on_invalid: str
 ) -> npt.NDArray[np.int32]:
-    """Return the distinct mixed-radix keys of the objects whose every digit is known."""
+    """Return the distinct mixed-radix keys of the objects whose every digit is known.
+
+    Unknown objects are passed over where the tokenizer has ``unk`` for them; elsewhere they are invalid.
+    """
     digits = [fitted[name].n_digits for name in settings.features]
     if settings.types:
         digits.insert(0, max(settings.types.values()) + 1)
     factors = strides(digits, settings.order == "last-fastest")
     names = ([TYPE_COLUMN] if settings.types else []) + list(settings.features)
     program = _program(settings, fitted, events, dict(zip(names, factors, strict=True)))
-    program.set_vocabulary(False, 0, -1)
+    has_unknown = "unk" in (*settings.specials, *settings.specials_high)
+    program.set_vocabulary(False, 0, _NO_KEY if has_unknown else -1)
     result = np.empty(events.n_objects, np.int32)
     counts = program.ids(result, 0)
     if counts["invalid"] and on_invalid == "raise":
@@ -125,6 +142,28 @@ def compared_values(feature: Feature, events: Events, *, of_event: bool = False)
     if feature.relative_to is not None:
         value -= np.repeat(_reference(events, feature.relative_to), events.multiplicity)
     return (value + np.pi) % (2 * np.pi) - np.pi if feature.wrap else value
+
+
+def _events(tokenizer: BinnedTokenizer, given: Any) -> Events:
+    """Return the events, or those of an awkward array of lists of records, of which only what is needed is read."""
+    if isinstance(given, Events):
+        return given
+    if _arrays.kind(given) != "awkward":
+        raise TypeError(
+            f"events: expected Events, or an awkward array of lists of records, got {type(given).__name__}"
+        )
+    if tokenizer.required_fields:
+        raise InvalidEventsError(
+            f"events: this tokenizer needs {', '.join(tokenizer.required_fields)} of each event, which an array of "
+            "objects does not have; use Events.from_awkward(objects, fields)"
+        )
+    if not given.fields:
+        return Events.from_awkward(given)  # raises: there are no records
+    needed = tokenizer.required_columns
+    missing = [name for name in needed if name not in given.fields]
+    if missing:
+        raise InvalidEventsError(f"events: no column {missing[0]!r}; there are {', '.join(given.fields)}")
+    return Events.from_awkward(given[list(needed)])
 
 
 # ---- laying out -----------------------------------------------------------------------------------------------
@@ -183,14 +222,13 @@ def _add_feature(
 
 def _event_ids(
     tokenizer: BinnedTokenizer, name: str, events: Events, base: int, unknown: int, threads: int
-) -> npt.NDArray[np.int32]:
-    """Return the token of one event feature for each event (n_events,); -1 where it is invalid."""
+) -> tuple[npt.NDArray[np.int32], dict[str, Any]]:
+    """Return the token of one event feature for each event (n_events,), -1 where it is invalid, and the counts."""
     program = _core.RowProgram(len(events))
     _add_feature(program, tokenizer.fitted[name], events, 1, 0, of_event=True)
     program.set_vocabulary(False, base, unknown)
     ids = np.empty(len(events), np.int32)
-    program.ids(ids, threads)
-    return ids
+    return ids, program.ids(ids, threads)
 
 
 def _types(
@@ -222,7 +260,7 @@ def _column(events: Events, name: str, of_event: bool, as_float: bool = True) ->
     if name not in available:
         raise InvalidEventsError(f"events: no {kind} {name!r}; there are {', '.join(available) or 'none'}")
     x = available[name]
-    return x.astype(np.float64) if as_float and x.dtype.kind in "iu" else x
+    return _arrays.as_float(x, f"{kind}s[{name!r}]") if as_float else x
 
 
 def _reference(events: Events, name: str) -> npt.NDArray[np.float64]:

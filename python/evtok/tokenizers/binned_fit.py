@@ -46,7 +46,9 @@ def fit(
     features = {**settings.features, **settings.event_features}
     statistics = _statistics(features, settings, chunks)
     if statistics:
-        order_statistics.fit(statistics, lambda: (_values(events, features, settings) for events in chunks()))
+        order_statistics.fit(
+            statistics, lambda: _of_one_dtype(_values(events, features, settings) for events in chunks())
+        )
     fitted = {
         name: _fit_feature(name, feature, statistics.get(name), on_invalid)
         for name, feature in features.items()
@@ -99,6 +101,21 @@ def _values(
         name: binned_encode.compared_values(feature, events, of_event=name in settings.event_features)
         for name, feature in features.items()
     }
+
+
+def _of_one_dtype(
+    chunks: Iterable[Mapping[str, npt.NDArray[Any]]],
+) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+    """Give the chunks on; raises where a feature has another dtype than in the first one."""
+    first: dict[str, np.dtype[Any]] = {}
+    for chunk in chunks:
+        for name, values in chunk.items():
+            if values.dtype != first.setdefault(name, values.dtype):
+                raise TypeError(
+                    f"source: feature {name!r} is {first[name]} in the first chunk and {values.dtype} in a later one; "
+                    "make it one dtype in all (float64 holds both exactly)"
+                )
+        yield chunk
 
 
 def _fit_feature(
