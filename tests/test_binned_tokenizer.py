@@ -548,7 +548,7 @@ def test_p10_decode_refuses_wrong_ids_and_wrong_tokens() -> None:
     other = BinnedTokenizer({**kinematic_features(), "eta": Feature("eta", Uniform(29, -4, 4))}, specials=())
     with pytest.raises(FingerprintError, match="made by tokenizer"):
         other.decode(one.encode(events))
-    for bad in (-1, one.vocab_size, -(2**31)):
+    for bad in (-2, one.vocab_size, -(2**31)):
         tokens = evtok.Tokens(np.array([0, bad], np.int32), [0, 2], vocab_size=one.vocab_size)
         with pytest.raises(InvalidEventsError, match=rf"id {bad} \(token 1\) is outside"):
             one.decode(tokens)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evtok.events import Events
+from evtok.events import TYPE_COLUMN, Events
 from evtok.report.quantities import Quantity, quantity
+from evtok.tokenizers.binned_decode import decoded_names
 from evtok.tokenizers.binned_encode import compared_values
 from evtok.tokenizers.feature import FittedFeature
 
@@ -22,6 +23,7 @@ class Bins:
     """The bins of one feature, of the objects or of the event."""
 
     name: str
+    decoded_name: str
     fitted: FittedFeature
     of_event: bool
     quantity: Quantity
@@ -32,9 +34,8 @@ class Bins:
 
     def decoded(self, events: Events) -> Values:
         """Return the same of decoded events; NaN where nothing is known."""
-        if self.of_event:
-            return np.asarray(events.fields[self.fitted.feature.column], np.float64)
-        return np.asarray(events.columns[self.name], np.float64)
+        values = events.fields if self.of_event else events.columns
+        return np.asarray(values[self.decoded_name], np.float64)
 
     def digits(self, values: Values) -> Digits:
         """Return the digit of each value (m,); values must not be NaN."""
@@ -83,8 +84,18 @@ def number(value: float) -> str:
 def bins_of(tokenizer: Any, units: dict[str, str]) -> list[Bins]:
     """Return the bins of every feature: of objects first, then of the event."""
     settings = tokenizer.settings
+    decoded = {
+        **decoded_names(settings.features, (TYPE_COLUMN,) if settings.types else ()),
+        **decoded_names(settings.event_features),
+    }
     return [
-        Bins(name, tokenizer.fitted[name], of_event, quantity(feature.column, units.get(feature.column, "")))
+        Bins(
+            name,
+            decoded[name],
+            tokenizer.fitted[name],
+            of_event,
+            quantity(feature.column, units.get(feature.column, "")),
+        )
         for of_event, features in ((False, settings.features), (True, settings.event_features))
         for name, feature in features.items()
     ]

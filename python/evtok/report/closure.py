@@ -89,11 +89,12 @@ def closure(bins: Bins, samples: Sequence[Sample]) -> Closure:
 def repeats_tokens(tokenizer: Any, samples: Sequence[Sample]) -> tuple[int, int] | None:
     """Encode the decoded events again, and count the tokens that come back and those there are.
 
-    None where that cannot be: features relative to an axis, and unknown objects, are not decoded to what they were;
+    None where that cannot be: relative and wrapped features, and unknown objects, are not decoded to what they were;
     sorting may order decoded objects in another way.
     """
     settings = tokenizer.settings
-    if settings.sort_by or any(f.relative_to for f in settings.features.values()):
+    features = (*settings.features.values(), *settings.event_features.values())
+    if settings.sort_by or any(feature.is_derived for feature in features):
         return None
     same = total = 0
     for sample in samples:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,56 +11,150 @@ import numpy.typing as npt
 
 from evtok.errors import InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
-from evtok.tokenizers.feature import FittedFeature
+from evtok.tokenizers.feature import Feature, FittedFeature
 from evtok.tokens import Tokens
 
 if TYPE_CHECKING:
     from evtok.tokenizers.binned import BinnedTokenizer
 
 _UNKNOWN = -1  # the digit of an unknown object
+_SENTINEL = -1  # the id of an invalid one
 
 
 def decode(tokenizer: BinnedTokenizer, tokens: Tokens, seed: int | None) -> Events:
     """Decode `tokens`; see `BinnedTokenizer.decode`."""
-    vocabulary = tokenizer.vocabulary
+    settings = tokenizer.settings
     ids = tokens.ids.astype(np.int64)
-    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary.size:
-        bad = int(np.flatnonzero((ids < 0) | (ids >= vocabulary.size))[0])
-        raise InvalidEventsError(
-            f"tokens: id {int(ids[bad])} (token {bad}) is outside the {vocabulary.size} ids"
-        )
     event_of = np.repeat(np.arange(len(tokens)), tokens.lengths)
+    is_object, event_tokens = _places(tokenizer, ids, tokens.offsets, event_of)
     draw = None if seed is None else np.random.Generator(np.random.PCG64(seed))
 
+    names = decoded_names(settings.event_features)
     fields: dict[str, Any] = {}
-    for name, base in vocabulary.event_bases.items():
+    for name, base in tokenizer.vocabulary.event_bases.items():
         fitted = tokenizer.fitted[name]
-        fields[fitted.feature.column] = _event_values(fitted, ids, event_of, base, len(tokens), draw, name)
+        digits = event_tokens[name] - base
+        known = (digits >= 0) & (digits < fitted.n_digits)
+        fields[names[name]] = _values(fitted, np.where(known, digits, _UNKNOWN), draw)
 
-    unknown_id = vocabulary.special_ids.get("unk", -1)
-    local = ids - vocabulary.object_base
-    # In a sequence, `unk` stands for an object; for a token of the event it would stand after all objects of a plain
-    # layout, but its place alone cannot tell, so a fixed place in the sequence is used.
-    is_object = (local >= 0) & (local < vocabulary.n_objects)
-    is_object |= (ids == unknown_id) & _in_object_place(tokenizer, tokens)
-    digits, offsets = _digits(tokenizer, local, is_object, event_of, len(tokens))
-
+    object_digits, offsets = _digits(
+        tokenizer, ids - tokenizer.vocabulary.object_base, is_object, event_of, len(tokens)
+    )
+    names = decoded_names(settings.features, (TYPE_COLUMN,) if settings.types else ())
     columns: dict[str, npt.NDArray[Any]] = {}
     types: tuple[str, ...] = ()
-    for name, values in digits.items():
+    for name, values in object_digits.items():
         if name == TYPE_COLUMN:
             columns[name], types = _types(tokenizer, values)
         else:
-            columns[name] = _values(tokenizer.fitted[name], values, draw)
+            columns[names[name]] = _values(tokenizer.fitted[name], values, draw)
     return Events(offsets, columns, fields, types=types)
 
 
-def _in_object_place(tokenizer: BinnedTokenizer, tokens: Tokens) -> npt.NDArray[np.bool_]:
-    """True for each token (n_tokens,) that lies between the tokens before and after the objects."""
-    position = np.arange(len(tokens.ids)) - np.repeat(tokens.offsets[:-1], tokens.lengths)
-    remaining = np.repeat(tokens.lengths, tokens.lengths) - 1 - position
-    inside = (position >= len(tokenizer.settings.before)) & (remaining >= len(tokenizer.settings.after))
-    return np.asarray(inside, np.bool_)
+def decoded_names(features: Mapping[str, Feature], taken: Collection[str] = ()) -> dict[str, str]:
+    """Return the name under which each feature is decoded.
+
+    It is the feature's column, so that what is decoded can be encoded; or its own name, where the column cannot be had
+    back: for a relative or wrapped feature, and for the second feature of a column.
+    """
+    names: dict[str, str] = {}
+    for name, feature in features.items():
+        if not feature.is_derived and feature.column not in (*taken, *names.values()):
+            names[name] = feature.column
+    for name in features:
+        if name not in names:
+            if name in (*taken, *names.values()):
+                raise ValueError(
+                    f"features: two of them would be decoded to {name!r}; give {name!r} another name"
+                )
+            names[name] = name
+    return names
+
+
+def _places(
+    tokenizer: BinnedTokenizer,
+    ids: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64],
+    event_of: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.bool_], dict[str, npt.NDArray[np.int64]]]:
+    """Check that every sequence is laid out as `encode` does, padding at its end aside.
+
+    Returns
+    -------
+    is_object : bool (n_tokens,)
+        True for the tokens of objects.
+    event_tokens : dict of str to int64 (n_events,)
+        The token of each event feature.
+    """
+    settings, vocabulary = tokenizer.settings, tokenizer.vocabulary
+    starts, ends = offsets[:-1], _ends(tokenizer, ids, offsets)
+    n_before, n_after = len(settings.before), len(settings.after)
+    short = np.flatnonzero(ends - starts < n_before + n_after)
+    if short.size:
+        event = int(short[0])
+        raise InvalidEventsError(
+            f"tokens: event {event} has {int(ends[event] - starts[event])} tokens besides padding, fewer than the "
+            f"{n_before + n_after} around the objects"
+        )
+    event_tokens: dict[str, npt.NDArray[np.int64]] = {}
+    places = [starts + k for k in range(n_before)] + [ends - n_after + k for k in range(n_after)]
+    for name, place in zip((*settings.before, *settings.after), places, strict=True):
+        if name in vocabulary.event_bases:
+            event_tokens[name] = ids[place]
+            right = _belongs(
+                tokenizer, ids[place], vocabulary.event_bases[name], vocabulary.event_digits[name]
+            )
+        else:
+            right = ids[place] == vocabulary.special_ids[name]
+        _refuse(tokenizer, ids, place[~right], event_of, f"a token {name!r}")
+    place = np.arange(len(ids))
+    is_object = (place >= (starts + n_before)[event_of]) & (place < (ends - n_after)[event_of])
+    right = _belongs(tokenizer, ids, vocabulary.object_base, vocabulary.n_objects)
+    _refuse(tokenizer, ids, place[is_object & ~right], event_of, "a token of an object")
+    return is_object, event_tokens
+
+
+def _ends(
+    tokenizer: BinnedTokenizer, ids: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return where each sequence ends (n_events,), padding after it left out."""
+    if tokenizer.pad_id < 0:
+        return offsets[1:]
+    # The last token so far that is no padding; an event that is all padding ends where it begins.
+    last = np.maximum.accumulate(np.where(ids != tokenizer.pad_id, np.arange(len(ids)), -1))
+    ends = np.maximum(np.concatenate([np.full(1, -1), last])[offsets[1:]] + 1, offsets[:-1])
+    own = len(list(takewhile(lambda name: name == "pad", reversed(tokenizer.settings.after))))
+    return np.asarray(np.minimum(ends + own, offsets[1:]), np.int64)
+
+
+def _belongs(
+    tokenizer: BinnedTokenizer, ids: npt.NDArray[np.int64], base: int, size: int
+) -> npt.NDArray[np.bool_]:
+    """True for ids of a block, and for those that stand for an unknown or an invalid value."""
+    unknown = tokenizer.special_ids.get("unk", _SENTINEL)
+    right = ((ids >= base) & (ids < base + size)) | (ids == unknown) | (ids == _SENTINEL)
+    return np.asarray(right, np.bool_)
+
+
+def _refuse(
+    tokenizer: BinnedTokenizer,
+    ids: npt.NDArray[np.int64],
+    wrong: npt.NDArray[np.int64],
+    event_of: npt.NDArray[np.int64],
+    expected: str,
+) -> None:
+    """Raise for the first of the tokens that are `wrong`, if there is one."""
+    if not wrong.size:
+        return
+    token = int(wrong[0])
+    given, size = int(ids[token]), tokenizer.vocab_size
+    if not 0 <= given < size:
+        raise InvalidEventsError(f"tokens: id {given} (token {token}) is outside the {size} ids")
+    names = {k: f" ({name!r})" for name, k in tokenizer.special_ids.items()}
+    raise InvalidEventsError(
+        f"tokens: event {int(event_of[token])} is out of place at token {token}: expected {expected}, got id "
+        f"{given}{names.get(given, '')}"
+    )
 
 
 def _digits(
@@ -113,25 +209,6 @@ def _values(
     fraction = 0.5 if draw is None else draw.random(len(digits))
     values = fitted.feature.transform.inverse_float(high - fraction * (high - low))
     return np.where(digits == _UNKNOWN, np.nan, fitted.into_bins(values, known))
-
-
-def _event_values(
-    fitted: FittedFeature,
-    ids: npt.NDArray[np.int64],
-    event_of: npt.NDArray[np.int64],
-    base: int,
-    n_events: int,
-    draw: np.random.Generator | None,
-    name: str,
-) -> npt.NDArray[np.float64]:
-    """Return the value of one event token for each event (n_events,); NaN where the event has none."""
-    digits = ids - base
-    mine = (digits >= 0) & (digits < fitted.n_digits)
-    result = np.full(n_events, _UNKNOWN)
-    if (np.bincount(event_of[mine], minlength=n_events) > 1).any():
-        raise InvalidEventsError(f"tokens: an event has more than one token of {name!r}")
-    result[event_of[mine]] = digits[mine]
-    return _values(fitted, result, draw)
 
 
 def _types(
