@@ -8,6 +8,9 @@ from typing import Any
 
 from evtok._optional import require
 
+#: What file systems of fsspec call the tag of a content: HTTP and S3, Google, Azure.
+_TAGS = ("etag", "versionid", "version_id", "generation", "content_md5", "md5hash")
+
 
 def stamp(path: str) -> str:
     """Return a text that changes whenever the file at `path` may have changed; "" when nothing is known.
@@ -16,9 +19,17 @@ def stamp(path: str) -> str:
     ----------
     path : str
         A local path or an fsspec URL, as `open_events` reports it (``file.root:Tree`` names the file alone).
+
+    Notes
+    -----
+    Of a server, only a tag that it gives to one content counts: an mtime, often in whole seconds, may be kept or
+    set by whoever uploads.
     """
-    if "://" in path:
+    scheme, separator, rest = path.partition("://")
+    if separator and scheme not in ("file", "local"):
         return _remote_stamp(path)
+    if separator:
+        path = rest
     try:
         state = os.stat(path)  # noqa: PTH116  one call for a name that may be anything
     except OSError:
@@ -33,9 +44,7 @@ def _remote_stamp(path: str) -> str:
         info: dict[str, Any] = filesystem.info(name)
     except (OSError, ValueError, ImportError):
         return ""
-    known = {
-        k: str(v) for k, v in info.items() if k.lower() in ("etag", "mtime", "last_modified", "lastmodified")
-    }
+    known = {k.lower(): str(v) for k, v in info.items() if k.lower() in _TAGS and v not in (None, "")}
     if not known:
         return ""
     return "remote:" + hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()

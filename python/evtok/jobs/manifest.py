@@ -32,13 +32,14 @@ class ShardEntry:
 
 @dataclass(frozen=True)
 class Refused:
-    """A range that could not be read: all its events are quarantined."""
+    """A range that could not be read: all its events are quarantined. The hash is of its quarantine file."""
 
     index: int
     file: int
     start: int
     stop: int
     reason: str
+    quarantine_sha256: str
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,10 @@ class PlannedInput:
         """Return what must not change between two runs."""
         return self.tree, self.n_events, self.size, self.unreadable is not None
 
+    def source(self) -> str:
+        """Return a digest of path and stamp, which two files never share; "" when the stamp is unknown."""
+        return digest({"path": self.path, "stamp": self.stamp}) if self.stamp else ""
+
 
 @dataclass(frozen=True)
 class Task:

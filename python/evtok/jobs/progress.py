@@ -7,9 +7,11 @@ Each event is a flat dictionary that JSON can hold. All have ``event`` and ``sec
                earlier runs wrote and this one proved by hash
 ``progress``   ``done_events``, ``total_events``, ``events_per_s``, ``eta_s`` (None while unknown);
                ``done_events`` never falls
-``shard``      ``name``, ``events``, ``ids``, ``bytes``, ``quarantined``, ``sha256`` of a shard just recorded
+``shard``      ``name``, ``events``, ``ids``, ``bytes``, ``quarantined``, ``unknown``, ``truncated_events``,
+               ``truncated_objects``, ``sha256`` of a shard just recorded
 ``unreadable`` ``name``, ``file``, ``start``, ``stop``, ``reason`` of a range that went to quarantine
-``finish``     ``read``, ``written``, ``filtered``, ``quarantined``, ``ids``, ``bytes``, ``complete``
+``finish``     ``read``, ``written``, ``filtered``, ``quarantined``, ``unknown``, ``truncated_events``,
+               ``truncated_objects``, ``ids``, ``bytes``, ``complete``
 =============  ====================================================================================
 """
 

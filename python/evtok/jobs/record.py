@@ -35,6 +35,9 @@ class Counts:
     """Where the events of a range went; weights are sums of the field ``weight``, None without one.
 
     What could not be read has no known weight: it is counted, and adds nothing to `weight_read`.
+
+    Of the events that were written, `unknown` ids are those of objects or values that the vocabulary does not
+    hold (``unk``), and `truncated_objects` were cut from the `truncated_events` that were too long.
     """
 
     read: int = 0
@@ -43,6 +46,9 @@ class Counts:
     quarantined: int = 0
     weight_read: float | None = None
     weight_written: float | None = None
+    unknown: int = 0
+    truncated_events: int = 0
+    truncated_objects: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -52,6 +58,9 @@ class Counts:
             self.quarantined + other.quarantined,
             _sum(self.weight_read, other.weight_read),
             _sum(self.weight_written, other.weight_written),
+            self.unknown + other.unknown,
+            self.truncated_events + other.truncated_events,
+            self.truncated_objects + other.truncated_objects,
         )
 
     def check(self, expected: int, name: str) -> None:
@@ -81,7 +90,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """What is known of one shard. `plan` is the digest of the plan that it belongs to."""
+    """What is known of one shard.
+
+    `plan` is the digest of the plan that it belongs to, and `source` that of the very file that it was made from
+    (`PlannedInput.source`): plans are equal for inputs of equal sizes, shards are not.
+    """
 
     plan: str
     index: int
@@ -93,6 +106,7 @@ class ShardRecord:
     sha256: str
     content: str
     fingerprint: str
+    source: str
     ids: int
     counts: Counts
     batches: tuple[BatchRecord, ...]

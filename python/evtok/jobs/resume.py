@@ -56,11 +56,12 @@ def begin(folder: OutputFolder, plan: Plan) -> Manifest:
 
 
 def survey(folder: OutputFolder, plan: Plan, previous: Manifest) -> Survey:
-    """Prove what is there: a shard counts when its bytes have the recorded sha256, not when it exists."""
-    unchanged = [
-        bool(now.stamp) and now.stamp == before.stamp
-        for now, before in zip(plan.inputs, previous.plan.inputs, strict=True)
-    ]
+    """Prove what is there: a shard counts when its bytes have the recorded sha256, not when it exists.
+
+    Each record names the file that its shard was made from. The manifest would not do: an interrupted run leaves
+    shards of its own inputs under the manifest of the run before.
+    """
+    sources = [file.source() for file in plan.inputs]
     stated = {shard.index: shard.sha256 for shard in previous.shards}
     present = set(folder.names())
     proven: list[ShardRecord] = []
@@ -69,7 +70,8 @@ def survey(folder: OutputFolder, plan: Plan, previous: Manifest) -> Survey:
     for task in plan.tasks():
         record = _record(folder, plan, task) if task.stem + ".json" in present else None
         recorded = record.sha256 if record is not None else stated.get(task.index)
-        if record is not None and unchanged[task.file] and _intact(folder, record):
+        unchanged = record is not None and sources[task.file] in {record.source} - {""}
+        if record is not None and unchanged and _intact(folder, record):
             proven.append(record)
         elif recorded is not None:
             again.append((task, recorded))

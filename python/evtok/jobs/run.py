@@ -11,6 +11,7 @@ from typing import Any
 
 from evtok.errors import ArtefactError, InputFileError, InvalidEventsError, JobError
 from evtok.events import Events
+from evtok.io.chunk_size import ChunkSize
 from evtok.io.darkmachines_records import BadRecord
 from evtok.jobs import manifest as manifests
 from evtok.jobs import resume
@@ -27,8 +28,7 @@ TOKENIZER = "tokenizer"
 #: More bad records than this, and the range is refused as a whole: the file is of another format.
 MAX_BAD_RECORDS = 10_000
 
-_OBJECTS_PER_CHUNK = 2_000_000
-_FIRST_CHUNK, _SHORTEST_CHUNK, _LONGEST_CHUNK = 2_000, 256, 65_536
+_FIRST_CHUNK, _SHORTEST_CHUNK, _LONGEST_CHUNK = 2_000, 64, 65_536
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,19 @@ class JobReport:
     seconds: float
     refused: tuple[Refused, ...]
     complete: bool
+
+    @property
+    def warning(self) -> str:
+        """One line about what the tokens do not say of the events; "" when there is nothing to say."""
+        counts, said = self.counts, list[str]()
+        if counts.unknown:
+            said.append(f"{counts.unknown} of {self.ids} tokens ({counts.unknown / self.ids:.3%}) are unk")
+        if counts.truncated_events:
+            said.append(
+                f"{counts.truncated_events} of {counts.written} events were cut, by {counts.truncated_objects} "
+                "objects in all"
+            )
+        return "; ".join(said)
 
 
 @dataclass(frozen=True)
@@ -100,8 +113,7 @@ def run_job(
                 except _UnreadableError as error:
                     if not allow_quarantine:
                         raise error.__cause__ or error from None
-                    runner.refuse(task, str(error))
-                    refused.append(Refused(task.index, task.file, task.start, task.stop, str(error)))
+                    refused.append(runner.refuse(task, str(error)))
                     progress.say(
                         "unreadable", name=task.stem, file=plan.inputs[task.file].path, reason=str(error)
                     )
@@ -112,25 +124,14 @@ def run_job(
 
 
 def _read(source: Any, tasks: Sequence[Task]) -> Iterator[_Item]:
-    """Read the ranges of all tasks; runs in the reading thread.
-
-    The first chunk is short and tells how long chunks may be for `_OBJECTS_PER_CHUNK`, so that memory stays
-    bounded whether an event holds one object or thousands.
-    """
-    chunk = _FIRST_CHUNK
+    """Read the ranges of all tasks, in chunks of bounded memory; runs in the reading thread."""
+    size = ChunkSize(_LONGEST_CHUNK, _FIRST_CHUNK, _SHORTEST_CHUNK)
     for task in tasks:
         try:
-            position, bad = task.start, _BadRecords(task)
-            while position < task.stop:
-                stop = min(position + chunk, task.stop) if chunk == _FIRST_CHUNK else task.stop
-                objects = 0
-                for events, left_out in source.iter_records(task.file, position, stop, chunk):
-                    bad.add(left_out)
-                    yield _Item(task, events, left_out)
-                    objects += events.n_objects
-                wanted = int(_OBJECTS_PER_CHUNK * (stop - position) / max(1, objects))
-                chunk = max(_SHORTEST_CHUNK, min(_LONGEST_CHUNK, wanted))
-                position = stop
+            bad = _BadRecords(task)
+            for events, left_out in source.iter_records(task.file, task.start, task.stop, size):
+                bad.add(left_out)
+                yield _Item(task, events, left_out)
         except (InputFileError, InvalidEventsError, OSError) as error:
             yield _Item(task, error=error)
         else:
@@ -200,6 +201,9 @@ def _finish(
         written=counts.written,
         filtered=counts.filtered,
         quarantined=counts.quarantined,
+        unknown=counts.unknown,
+        truncated_events=counts.truncated_events,
+        truncated_objects=counts.truncated_objects,
         ids=report.ids,
         bytes=report.size,
         complete=report.complete,
@@ -233,5 +237,8 @@ def _summary(record: ShardRecord) -> dict[str, Any]:
         "ids": record.ids,
         "bytes": record.size,
         "quarantined": record.counts.quarantined,
+        "unknown": record.counts.unknown,
+        "truncated_events": record.counts.truncated_events,
+        "truncated_objects": record.counts.truncated_objects,
         "sha256": record.sha256,
     }

@@ -19,10 +19,12 @@ from evtok.jobs import quarantine
 from evtok.jobs.batching import Batcher
 from evtok.jobs.durable import OutputFolder
 from evtok.jobs.inputs import stamp
+from evtok.jobs.manifest import Refused
 from evtok.jobs.plan import Plan, Task
 from evtok.jobs.record import Counts, ShardRecord
 from evtok.jobs.shard_format import Batch
 from evtok.jobs.shard_writer import ShardWriter
+from evtok.tokens import EncodeReport
 
 Array = npt.NDArray[Any]
 #: Events, and the records between them that could not be read.
@@ -91,6 +93,7 @@ class TaskRunner:
             sha256=sha256,
             content=content,
             fingerprint=self.plan.fingerprint,
+            source=self.plan.inputs[task.file].source(),
             ids=sum(batch.ids for batch in writer.batches),
             counts=counts,
             batches=tuple(writer.batches),
@@ -113,6 +116,7 @@ class TaskRunner:
             if tokens.fingerprint != self.plan.fingerprint:
                 raise JobError(f"{task.stem}: the tokenizer changed while the job was running")
             columns = self._columns(path, events, entries)
+            account.encoded(tokens.report, task.stem)
             if len(refused):
                 lost += [(int(entries[i]), {"reason": why}) for i, why in zip(refused, reasons, strict=True)]
                 account.refuse_weights(columns, refused)
@@ -123,12 +127,13 @@ class TaskRunner:
             entry = stop
         yield from batcher.rest()
 
-    def refuse(self, task: Task, reason: str) -> None:
+    def refuse(self, task: Task, reason: str) -> Refused:
         """Quarantine the whole range of a task, because it could not be read."""
         path = self.plan.inputs[task.file].path
-        self._write_quarantine(
-            task, quarantine.line(file=path, start=task.start, stop=task.stop, reason=reason)
-        )
+        data = quarantine.line(file=path, start=task.start, stop=task.stop, reason=reason)
+        self._write_quarantine(task, data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return Refused(task.index, task.file, task.start, task.stop, reason, sha256)
 
     def _write_quarantine(self, task: Task, data: bytes) -> None:
         name = task.stem + ".jsonl"
@@ -162,6 +167,16 @@ class _Account:
         self._weights: list[float] = []
         self._refused_weights: list[float] = []
         self.refused: list[bytes] = []
+        self._unknown = self._truncated_events = self._truncated_objects = 0
+
+    def encoded(self, report: EncodeReport | None, name: str) -> None:
+        if report is None:
+            raise JobError(
+                f"{name}: the tokenizer does not report what it met, so the job cannot account for it"
+            )
+        self._unknown += report.unknown + report.unknown_event_tokens
+        self._truncated_events += report.truncated_events
+        self._truncated_objects += report.truncated_objects
 
     def add(self, batch: Batch) -> None:
         self._written += len(batch)
@@ -179,6 +194,9 @@ class _Account:
             quarantined=len(self.refused),
             weight_read=_sum(self._weights + self._refused_weights) if self._weighted else None,
             weight_written=_sum(self._weights) if self._weighted else None,
+            unknown=self._unknown,
+            truncated_events=self._truncated_events,
+            truncated_objects=self._truncated_objects,
         )
 
 

@@ -1,0 +1,90 @@
+"""What tokens do not say of the events is counted, and NaN and refused ranges are proven like the rest."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import evtok
+from evtok.jobs import run
+from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
+
+
+@pytest.fixture
+def lossy():
+    """A tokenizer that does not know jets above 100 GeV, and cuts events after 3 tokens."""
+    return BinnedTokenizer(
+        {
+            "pt": Feature("pt", Uniform(40, 0, 100), outside="unknown"),
+            "eta": Feature("eta", Uniform(30, -4, 4)),
+        },
+        specials=("pad", "unk"),
+        max_length=3,
+        too_long="truncate",
+    )
+
+
+def test_p35_unknown_and_truncated_objects_are_in_the_account(
+    inputs, lossy, jets_schema, tmp_path, monkeypatch
+):
+    events = evtok.Events.concatenate(list(evtok.open_events(inputs, jets_schema)))
+    met = lossy.encode(events).report
+    assert met is not None
+    expected = (met.unknown + met.unknown_event_tokens, met.truncated_events, met.truncated_objects)
+    assert all(expected)
+    monkeypatch.setattr(run, "_FIRST_CHUNK", 37)
+    told = []
+    report = evtok.tokenize_files(
+        inputs, lossy, tmp_path / "out", schema=jets_schema, events_per_shard=2000, progress=told.append
+    )
+    keys = ("unknown", "truncated_events", "truncated_objects")
+    assert tuple(getattr(report.counts, key) for key in keys) == expected
+    assert tuple(told[-1][key] for key in keys) == expected
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert tuple(manifest["totals"][key] for key in keys) == expected
+    for k, key in enumerate(keys):
+        assert sum(event[key] for event in told if event["event"] == "shard") == expected[k]
+    assert f"{expected[0]} of {report.ids} tokens ({expected[0] / report.ids:.3%}) are unk" in report.warning
+    assert f"{expected[1]} of 6234 events were cut, by {expected[2]} objects" in report.warning
+    assert evtok.verify(tmp_path / "out").ok
+
+
+def test_nothing_lost_is_nothing_to_warn_of(inputs, tokenizer, jets_schema, tmp_path):
+    assert evtok.tokenize_files(inputs, tokenizer, tmp_path / "out", schema=jets_schema).warning == ""
+
+
+def test_nan_weights_are_proven(inputs, tokenizer, jets_schema, tmp_path):
+    table = pq.read_table(inputs[1])
+    weights = table["weight"].to_numpy().copy()
+    weights[3] = np.nan
+    pq.write_table(
+        table.set_column(table.column_names.index("weight"), "weight", pa.array(weights)), inputs[1]
+    )
+    report = evtok.tokenize_files(inputs, tokenizer, tmp_path / "out", schema=jets_schema)
+    assert np.isnan(report.counts.weight_read)
+    assert evtok.verify(tmp_path / "out").problems == []
+
+
+@pytest.mark.parametrize("damage", ["altered", "gone"])
+def test_the_quarantine_of_a_refused_range_is_proven(inputs, tokenizer, jets_schema, tmp_path, damage):
+    data = bytearray(inputs[0].read_bytes())
+    begin = pq.ParquetFile(inputs[0]).metadata.row_group(3).column(0).data_page_offset
+    data[begin : begin + 400] = b"\xff" * 400
+    inputs[0].write_bytes(data)
+    out = tmp_path / "out"
+    evtok.tokenize_files(
+        inputs, tokenizer, out, schema=jets_schema, events_per_shard=1000, allow_quarantine=True
+    )
+    found = evtok.verify(out)
+    assert found.ok
+    assert found.quarantined == 1000
+    path = out / "quarantine" / "shard-000002.jsonl"
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_text(path.read_text().replace('"start": 2000', '"start": 2001'))
+    assert [p for p in evtok.verify(out).problems if "shard-000002.jsonl: missing or altered" in p]

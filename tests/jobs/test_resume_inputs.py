@@ -1,0 +1,91 @@
+"""Resuming: shards of two inputs are never mixed, and what changes an input is noticed."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+import evtok
+from evtok.errors import JobError
+from evtok.jobs.inputs import stamp
+
+
+class Stop(Exception):
+    """A job that dies."""
+
+
+def stop_at(event, name=None):
+    def listener(told):
+        if told["event"] == event and name in (None, told.get("name")):
+            raise Stop
+
+    return listener
+
+
+def test_p33_a_b_a_does_not_mix_two_inputs(write, tmp_path, tokenizer, jets_schema, shas):
+    """A stops at its start, B (other content, same size) after a shard; then A again must not keep it."""
+    a, b = (write(tmp_path / f"{name}.parquet", 300, seed) for name, seed in (("a", 1), ("b", 2)))
+    size = max(a.stat().st_size, b.stat().st_size) + 64
+    for path in (a, b):
+        data = path.read_bytes()  # padding before the footer: Parquet finds it from the end
+        footer = int.from_bytes(data[-8:-4], "little") + 8
+        path.write_bytes(data[:-footer] + b"\0" * (size - len(data)) + data[-footer:])
+
+    def job(path, output, **options):
+        return evtok.tokenize_files(
+            [path], tokenizer, tmp_path / output, schema=jets_schema, events_per_shard=100, **options
+        )
+
+    expected = {path: shas(job(path, f"whole-{path.stem}").folder) for path in (a, b)}
+    assert expected[a] != expected[b]
+    with pytest.raises(Stop):
+        job(a, "out", progress=stop_at("start"))
+    with pytest.raises(Stop):
+        job(b, "out", progress=stop_at("shard", "shard-000000.arrow"))
+    with pytest.raises(JobError, match="other bytes than were recorded"):
+        job(a, "out")
+    assert job(b, "out").proven == 1
+    assert shas(tmp_path / "out") == expected[b]
+
+
+def test_records_name_their_source_without_a_path_of_the_machine(inputs, tokenizer, jets_schema, tmp_path):
+    folder = evtok.tokenize_files(inputs, tokenizer, tmp_path / "out", schema=jets_schema).folder
+    sources = []
+    for path in sorted(folder.glob("shard-*.json")):
+        assert str(tmp_path) not in path.read_text()
+        sources.append(json.loads(path.read_text())["source"])
+    assert len(set(sources)) == 2
+    assert all(len(source) == 64 for source in sources)
+
+
+def test_file_urls_are_known_as_local_files_are(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("x\n1\n")
+    first = stamp(f"file://{path}")
+    assert first == stamp(str(path)) != ""
+    os.utime(path, ns=(1, 1))
+    state = path.stat()
+    path.write_text("x\n2\n")
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert stamp(f"file://{path}") not in (first, "")
+
+
+@pytest.mark.parametrize(
+    ("info", "known"),
+    [({"mtime": 5}, False), ({"LastModified": "x"}, False), ({"ETag": None}, False), ({"ETag": "t"}, True),
+     ({"generation": 7, "mtime": 5}, True)],
+)  # fmt: skip
+def test_of_a_server_only_tags_of_the_content_count(monkeypatch, info, known):
+    fsspec = pytest.importorskip("fsspec")
+
+    class Server:
+        def info(self, name):
+            return {"name": name, "size": 3, **info}
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (Server(), "a"))
+    first = stamp("https://server/a.csv")
+    assert bool(first) is known
+    info["mtime"] = 6
+    assert stamp("https://server/a.csv") == first
