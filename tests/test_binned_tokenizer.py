@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import pickle
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from hypothesis import strategies as st
 
 import evtok
 from evtok import Events, _core, reference
-from evtok.errors import ArtefactError, FingerprintError, InvalidEventsError
+from evtok.errors import FingerprintError, InvalidEventsError
 from evtok.tokenizers import (
     BinnedTokenizer,
     EqualFrequency,
@@ -25,10 +23,11 @@ from evtok.tokenizers import (
     Feature,
     Transform,
     Uniform,
+    binned_encode,
     defaults,
-    load_tokenizer,
     log_uniform,
 )
+from evtok.tokenizers.feature import FittedFeature
 
 TYPES = ("j", "b", "e-", "e+", "m-", "m+", "g")
 
@@ -554,126 +553,11 @@ def test_p10_decode_refuses_wrong_ids_and_wrong_tokens() -> None:
             one.decode(tokens)
 
 
-# ---- artefacts -------------------------------------------------------------------------------------------------
-
-
-def all_kinds() -> list[tuple[str, Callable[[], BinnedTokenizer]]]:
-    events = make_events()
-    return [
-        ("plain", lambda: BinnedTokenizer(kinematic_features(), types=TYPES)),
-        ("finke", lambda: BinnedTokenizer.preset("finke")),
-        ("lut", lambda: BinnedTokenizer.preset("lut", met=True).fit(events)),
-        (
-            "fitted",
-            lambda: BinnedTokenizer({"pt": Feature("pt", EqualFrequency(7))}, factorised=True).fit(events),
-        ),
-    ]
-
-
-@pytest.mark.parametrize(("name", "make"), all_kinds(), ids=[name for name, _ in all_kinds()])
-def test_save_load_and_pickle_keep_every_token(
-    name: str, make: Callable[[], BinnedTokenizer], tmp_path: Path
-) -> None:
-    tokenizer = make()
-    tokenizer.save(tmp_path / "tok")
-    tokenizer.save(tmp_path / "tok")  # replacing its own kind is fine
-    events = make_events(seed=4).with_columns(
-        deta=make_events(seed=4).columns["eta"], dphi=make_events(seed=4).columns["phi"]
-    )
-    expected = tokenizer.encode(events)
-    for loaded in (load_tokenizer(tmp_path / "tok"), pickle.loads(pickle.dumps(tokenizer))):
-        assert loaded.fingerprint == tokenizer.fingerprint
-        np.testing.assert_array_equal(loaded.encode(events).ids, expected.ids)
-    assert sorted(p.name for p in (tmp_path / "tok").iterdir()) == ["config.json", "tensors.safetensors"]
-    assert [p.name for p in tmp_path.iterdir()] == ["tok"]
-
-
-def test_fingerprint_changes_with_every_ingredient() -> None:
-    base: dict[str, Any] = {"features": kinematic_features(), "types": TYPES}
-    variants = [
-        base,
-        {**base, "types": TYPES[::-1]},
-        {**base, "order": "first-fastest"},
-        {**base, "specials": ("pad",)},
-        {**base, "sort_by": "pt"},
-        {**base, "max_length": 20},
-        {**base, "factorised": True},
-        {
-            **base,
-            "features": {
-                **kinematic_features(),
-                "eta": Feature("eta", Uniform(30, -4.0, np.nextafter(4.0, 5))),
-            },
-        },
-        {
-            **base,
-            "features": {**kinematic_features(), "eta": Feature("eta", Uniform(30, -4.0, 4.0), right=True)},
-        },
-    ]
-    marks = [BinnedTokenizer(**v).fingerprint for v in variants]
-    assert len(set(marks)) == len(variants)
-    assert marks[0] == BinnedTokenizer(**base).fingerprint
-
-
-def test_p37_altered_artefacts_are_refused(tmp_path: Path) -> None:
-    tokenizer = BinnedTokenizer(kinematic_features(), types=TYPES)
-    tokenizer.save(tmp_path / "tok")
-    rng = np.random.default_rng(0)
-    for file in ("config.json", "tensors.safetensors"):
-        path = tmp_path / "tok" / file
-        good = path.read_bytes()
-        for _ in range(150):
-            bad = bytearray(good)
-            bit = int(rng.integers(len(good) * 8))
-            bad[bit // 8] ^= 1 << (bit % 8)
-            path.write_bytes(bad)
-            try:
-                same = load_tokenizer(tmp_path / "tok")
-            except ArtefactError:
-                continue
-            # Only what decides no token may change unnoticed: the version that wrote it, or spaces.
-            assert same.fingerprint == tokenizer.fingerprint
-        for length in (0, 1, 8, len(good) // 2, len(good) - 1):
-            path.write_bytes(good[:length])
-            if file == "config.json" and length == len(good) - 1:
-                continue  # the final newline
-            with pytest.raises(ArtefactError):
-                load_tokenizer(tmp_path / "tok")
-        path.write_bytes(good)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda d: d.update(extra=1), "unknown key 'extra'"),
-        (lambda d: d.pop("fingerprint"), "missing key 'fingerprint'"),
-        (lambda d: d.update(format="pickle"), "format 'pickle'"),
-        (lambda d: d.update(numerics_version=99), "numerics version 99"),
-        (lambda d: d["config"].update(_target_="os.system"), "altered"),
-        (lambda d: d.update(config=[]), "config: expected a JSON object"),
-    ],
-)
-def test_closed_schema(tmp_path: Path, change: Callable[[dict[str, Any]], Any], message: str) -> None:
-    import json
-
-    BinnedTokenizer(kinematic_features()).save(tmp_path / "tok")
-    path = tmp_path / "tok" / "config.json"
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
-    with pytest.raises(ArtefactError, match=message):
-        load_tokenizer(tmp_path / "tok")
-
-
-def test_save_replaces_nothing_of_somebody_elses(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("important")
-    with pytest.raises(ArtefactError, match="exists and is not an evtok artefact"):
-        BinnedTokenizer(kinematic_features()).save(tmp_path / "mine")
-    assert (tmp_path / "mine" / "thesis.tex").read_text() == "important"
-
-
 # ---- bad settings ----------------------------------------------------------------------------------------------
+
+
+def met_named(name: str) -> dict[str, Any]:
+    return {"event_features": {name: Feature("MET", Uniform(3, 0, 1))}, "sequence": ("objects", name)}
 
 
 @pytest.mark.parametrize(
@@ -687,6 +571,27 @@ def test_save_replaces_nothing_of_somebody_elses(tmp_path: Path) -> None:
         ({"factorised": True, "vocabulary": "seen"}, "ranks combinations"),
         ({"event_features": {"MET": Feature("MET", Uniform(3, 0, 1))}}, "has no place"),
         ({"types": {"j": 300}}, r"types\['j'\]: expected a digit"),
+        ({"types": "jb"}, "the one text 'jb'"),
+        (
+            {"features": {"type": Feature("pt", Uniform(3, 0, 1))}, "types": TYPES},
+            "name of the object's type",
+        ),
+        (met_named("cls"), "'cls' has a meaning in `sequence` already"),
+        (met_named("objects"), "'objects' has a meaning in `sequence` already"),
+        (
+            {
+                "event_features": {
+                    "low": Feature("MET", Uniform(3, 0, 1)),
+                    "high": Feature("MET", Uniform(3, 1, 2)),
+                },
+                "sequence": ("low", "objects", "high"),
+            },
+            "'low' and 'high' are of the same field 'MET'",
+        ),
+        ({**met_named("MET"), "sequence": ("MET", "objects", "MET")}, "more than one place"),
+        ({"max_length": 2.5}, "max_length: expected a whole number"),
+        ({"headroom": None}, "headroom: expected a finite number"),
+        ({"sort_by": ["pt"]}, "sort_by: expected the name"),
         (
             {"features": {f"f{k}": Feature("pt", Uniform(999, 0, 1)) for k in range(4)}},
             "combinations, more than",
@@ -696,6 +601,108 @@ def test_save_replaces_nothing_of_somebody_elses(tmp_path: Path) -> None:
 def test_bad_settings(settings_: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _ = BinnedTokenizer(**{"features": kinematic_features(), **settings_}).vocab_size
+
+
+@pytest.mark.parametrize("specials", [("pad", "nope"), ("pad", "pad")])
+def test_bad_specials_are_refused_before_any_data_is_read(specials: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="specials: "):
+        BinnedTokenizer({"pt": Feature("pt", EqualFrequency(4))}, specials=specials)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Explicit(()), "one edge or more"),
+        (lambda: Feature("x", EqualFrequency(1)), "one bin has no edge"),
+        (lambda: EqualFrequency(True), "n_bins: expected a whole number"),
+        (lambda: Uniform(2.0, 0, 1), "n_edges: expected a whole number"),  # type: ignore[arg-type]
+        (lambda: Uniform(3, "0", 1), "low: expected a finite number"),  # type: ignore[arg-type]
+        (lambda: Feature("x", Explicit((1.0,)), outside="clip"), "needs 2 edges or more, got 1"),
+        (lambda: Feature("x", Uniform(1, 0, 1), outside="unknown"), "needs 2 edges or more, got 1"),
+        (
+            lambda: Feature("x", EqualFrequency(5), outside="clip"),
+            r"first and last of the 5 bins.*outer=True",
+        ),
+        (
+            lambda: Feature("x", EqualFrequency(5), outside="unknown"),
+            r"first and last of the 5 bins.*outer=True",
+        ),
+        (lambda: Feature("x", Uniform(3, 0, 1), "logarithm"), "transform kind: expected one of"),
+        (lambda: Feature("x", Uniform(3, 0, 1), None), "transform: expected a Transform"),  # type: ignore[arg-type]
+        (lambda: Feature("x", 31), "binning: expected Explicit"),  # type: ignore[arg-type]
+    ],
+)
+def test_bad_features(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_one_bin_is_kept_by_clipping_between_outer_edges() -> None:
+    events = make_events(50)
+    one = BinnedTokenizer({"pt": Feature("pt", EqualFrequency(1, outer=True), outside="clip")}, specials=())
+    assert set(one.fit(events).encode(events).ids.tolist()) == {0}
+
+
+def test_names_of_transforms_and_numpy_numbers_are_fine() -> None:
+    plain = BinnedTokenizer({"pt": Feature("pt", Uniform(5, 0.0, 4.0), Transform("log"))}, max_length=20)
+    numpys = Uniform(np.int64(5), np.float32(-0.0), np.int16(4))  # type: ignore[arg-type]
+    same = BinnedTokenizer({"pt": Feature("pt", numpys, "log")}, max_length=np.int32(20), headroom=0)  # type: ignore[arg-type]
+    assert same.fingerprint == plain.fingerprint
+    assert EqualFrequency(np.uint8(5)) == EqualFrequency(5)  # type: ignore[arg-type]
+
+
+# ---- nothing changes behind the fingerprint --------------------------------------------------------------------
+
+
+def test_fitted_content_is_read_only() -> None:
+    events = make_events()
+    tokenizer = BinnedTokenizer.preset("lut", n_bins=3).fit(events)
+    fitted = tokenizer.fitted["pt"]
+    for array in (fitted.edges, fitted.thresholds32, fitted.thresholds64, tokenizer.seen, tokenizer.ranks):
+        assert array is not None
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    for mapping in (
+        tokenizer.fitted,
+        tokenizer.settings.features,
+        tokenizer.settings.event_features,
+        tokenizer.settings.types,
+    ):
+        with pytest.raises(TypeError, match="does not support item"):
+            mapping["pt"] = None  # type: ignore[index]
+    edges = np.array([1.0, 2.0])
+    own = FittedFeature.from_edges(Feature("x", Explicit((1.0, 2.0))), edges)
+    edges[0] = -1
+    assert own.edges.tolist() == [1.0, 2.0]
+
+
+def test_a_failed_fit_keeps_the_old_one_and_no_encode_sees_half_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events = make_events()
+    tokenizer = BinnedTokenizer({"pt": Feature("pt", EqualFrequency(4))}).fit(events)
+    before = tokenizer.fingerprint
+    expected = tokenizer.encode(events).ids
+    seen_during = []
+
+    def fails(*_: Any) -> None:
+        seen_during.append((tokenizer.fingerprint, tokenizer.encode(events).ids))
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(binned_encode, "rank_table", fails)
+        with pytest.raises(OSError, match="disk full"):
+            tokenizer.fit(events[:150])
+    for mark, ids in [*seen_during, (tokenizer.fingerprint, tokenizer.encode(events).ids)]:
+        assert mark == before
+        np.testing.assert_array_equal(ids, expected)
+    assert tokenizer.fit(events[:150]).fingerprint != before
+    fresh = BinnedTokenizer({"pt": Feature("pt", EqualFrequency(4))})
+    with monkeypatch.context() as patch:
+        patch.setattr(binned_encode, "rank_table", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fresh.fit(events)
+    assert not fresh.is_fitted
 
 
 @pytest.mark.slow

@@ -183,7 +183,10 @@ def test_constituents_without_types_have_a_page(tmp_path: Path) -> None:
     jets[:, :9] = rng.uniform(0.5, 3, (60, 9, 3))
     np.save(tmp_path / "jets.npy", jets)
     tokenizer = BinnedTokenizer(
-        {name: Feature(name, EqualFrequency(5), outside="unknown") for name in ("pt", "eta", "phi")}
+        {
+            name: Feature(name, EqualFrequency(5, outer=True), outside="unknown")
+            for name in ("pt", "eta", "phi")
+        }
     )
     tokenizer.fit(evtok.open_events(tmp_path / "jets.npy", "padded"))
     evtok.tokenize_files(tmp_path / "jets.npy", tokenizer, tmp_path / "tokens", schema="padded")

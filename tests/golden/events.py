@@ -58,7 +58,7 @@ def golden_tokenizers() -> dict[str, BinnedTokenizer]:
             {
                 "pt": Feature("pt", EqualFrequency(41)),
                 "eta": Feature("eta", EqualFrequency(31), right=True),
-                "phi": Feature("phi", EqualFrequency(31), outside="clip"),
+                "phi": Feature("phi", EqualFrequency(31, outer=True), outside="clip"),
             },
             types=TYPES,
             order="first-fastest",

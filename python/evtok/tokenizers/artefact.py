@@ -55,14 +55,12 @@ def save(folder: str | os.PathLike[str], config: Mapping[str, Any], tensors: Ten
     Raises
     ------
     ArtefactError
-        The folder exists and is not an artefact: nothing of somebody else's is replaced.
+        The folder exists and is not an artefact, and nothing but one: nothing of somebody else's is replaced. Or the
+        content is larger than `load` would read.
     """
     from safetensors.numpy import save as to_bytes
 
-    target = Path(folder)
-    if target.exists() and not (target / CONFIG).is_file():
-        raise ArtefactError(f"{target}: exists and is not an evtok artefact; name another folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = Path(os.path.realpath(folder))  # behind a link, so that the link stays
     mark = fingerprint(config, tensors)
     document = {
         "format": FORMAT,
@@ -72,24 +70,65 @@ def save(folder: str | os.PathLike[str], config: Mapping[str, Any], tensors: Ten
         "fingerprint": mark,
         "config": config,
     }
-    new = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-    try:
-        _write(
-            new / TENSORS, to_bytes({name: np.ascontiguousarray(value) for name, value in tensors.items()})
-        )
-        _write(new / CONFIG, json.dumps(document, indent=2, allow_nan=False).encode() + b"\n")
+    content = {
+        TENSORS: to_bytes({name: np.ascontiguousarray(value) for name, value in tensors.items()}),
+        CONFIG: json.dumps(document, indent=2, allow_nan=False).encode() + b"\n",
+    }
+    for name, limit in ((TENSORS, _MAX_TENSOR_BYTES), (CONFIG, _MAX_CONFIG_BYTES)):
+        if len(content[name]) > limit:
+            raise ArtefactError(
+                f"{target}: {name} would have {len(content[name])} bytes, and at most {limit} are read; use fewer or "
+                "shorter features, types and edges"
+            )
+    _require_replaceable(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as workplace:
+        new = Path(workplace) / "new"
+        new.mkdir()
+        for name, data in content.items():
+            _write(new / name, data)
         new.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-")) / "old"
-            target.rename(old)
-            new.rename(target)
-            shutil.rmtree(old.parent)
-        else:
-            new.rename(target)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
+        _fsync_folder(new)
+        _put_in_place(new, target)
+    _fsync_folder(target.parent)
     return mark
+
+
+def _require_replaceable(target: Path) -> None:
+    """Refuse a folder that holds anything but an artefact; many tools write a `config.json` too."""
+    if not target.exists():
+        return
+    try:
+        mine = (
+            sorted(entry.name for entry in target.iterdir()) == sorted((CONFIG, TENSORS))
+            and (target / CONFIG).stat().st_size <= _MAX_CONFIG_BYTES
+            and json.loads((target / CONFIG).read_bytes()).get("format") == FORMAT
+        )
+    except (OSError, ValueError, AttributeError, RecursionError):
+        mine = False
+    if not mine:
+        raise ArtefactError(
+            f"{target}: exists and is not an evtok artefact alone; name another folder, or move it away"
+        )
+
+
+def _put_in_place(new: Path, target: Path) -> None:
+    """Rename `new` to `target` and remove what was there; after an error, `target` is what it was."""
+    if not target.exists():
+        new.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-old-"))
+    try:
+        target.rename(old)  # onto an empty folder
+    except OSError:
+        old.rmdir()
+        raise
+    try:
+        new.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -97,6 +136,14 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _fsync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def load(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -130,7 +177,10 @@ def load(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, npt.
         if value.dtype.kind == "f" and np.isnan(value).any():
             raise ArtefactError(f"{tensor_file}: tensor {name!r} holds NaN")
     config = document["config"]
-    found = fingerprint(config, tensors)
+    try:
+        found = fingerprint(config, tensors)
+    except (ValueError, RecursionError) as error:  # numbers that are no JSON, such as 1e999
+        raise ArtefactError(f"{path / CONFIG}: not valid JSON: {error}") from error
     if found != document["fingerprint"]:
         raise ArtefactError(
             f"{path}: the content was altered: config.json promises fingerprint {str(document['fingerprint'])[:16]}…, "

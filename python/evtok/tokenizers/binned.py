@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -27,6 +29,16 @@ OnInvalid = Literal["raise", "sentinel"]
 
 #: The place of the objects in a sequence.
 OBJECTS = "objects"
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What `fit` found, as one value: others see all of it, or nothing."""
+
+    fitted: Mapping[str, FittedFeature]
+    seen: npt.NDArray[np.int32] | None
+    ranks: npt.NDArray[np.int32] | None = None
+    fingerprint: str = ""
 
 
 class BinnedTokenizer:
@@ -103,10 +115,7 @@ class BinnedTokenizer:
             too_long=too_long,
             headroom=headroom,
         )
-        self._fitted: dict[str, FittedFeature] = {}
-        self._seen: npt.NDArray[np.int32] | None = None
-        self._ranks: npt.NDArray[np.int32] | None = None
-        self._fingerprint = ""
+        self._fit: _Fit | None = None
         if not binned_fit.needs_data(self.settings):
             self.fit(())
 
@@ -115,30 +124,29 @@ class BinnedTokenizer:
     @property
     def is_fitted(self) -> bool:
         """True when every edge (and the vocabulary of combinations seen) is known."""
-        return bool(self._fingerprint)
+        return self._fit is not None
 
     @property
     def fitted(self) -> Mapping[str, FittedFeature]:
         """Edges and thresholds of each feature, those of the event included."""
-        self._require_fit()
-        return self._fitted
+        return self._require_fit().fitted
 
     @property
     def seen(self) -> npt.NDArray[np.int32] | None:
         """Mixed-radix keys of the combinations seen (n_seen,), increasing; None for a dense vocabulary."""
-        return self._seen
+        return self._fit.seen if self._fit else None
 
     @property
     def ranks(self) -> npt.NDArray[np.int32] | None:
         """Rank of each key among those seen, or -1 (n_keys,); None when `seen` is searched instead."""
-        return self._ranks
+        return self._fit.ranks if self._fit else None
 
     @property
     def digits(self) -> dict[str, int]:
         """Number of digits of each part of an object: its type if there are types, then its features."""
-        self._require_fit()
+        fitted = self.fitted
         types = {TYPE_COLUMN: max(self.settings.types.values()) + 1} if self.settings.types else {}
-        return types | {name: self._fitted[name].n_digits for name in self.settings.features}
+        return types | {name: fitted[name].n_digits for name in self.settings.features}
 
     @property
     def strides(self) -> dict[str, int]:
@@ -153,15 +161,15 @@ class BinnedTokenizer:
         digits = self.digits
         if self.settings.factorised:
             n_objects = sum(digits.values())
-        elif self._seen is not None:
-            n_objects = len(self._seen)
+        elif self.seen is not None:
+            n_objects = len(self.seen)
         else:
             n_objects = int(np.prod(list(digits.values()), dtype=np.int64))
         return Vocabulary(
             self.settings.specials,
             self.settings.specials_high,
             n_objects,
-            {name: self._fitted[name].n_digits for name in self.settings.event_features},
+            {name: self.fitted[name].n_digits for name in self.settings.event_features},
             self.settings.headroom,
         )
 
@@ -200,12 +208,12 @@ class BinnedTokenizer:
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of all that decides the tokens."""
-        self._require_fit()
-        return self._fingerprint
+        return self._require_fit().fingerprint
 
-    def _require_fit(self) -> None:
-        if not self.is_fitted:
+    def _require_fit(self) -> _Fit:
+        if self._fit is None:
             raise ValueError("this tokenizer has edges to be fitted: call fit(events) first")
+        return self._fit
 
     # ---- fitting ----------------------------------------------------------------------------------------------
 
@@ -224,27 +232,32 @@ class BinnedTokenizer:
         Raises
         ------
         InvalidEventsError
-            An invalid value, or no valid one, for a feature.
+            An invalid value, or no valid one, for a feature. An older fit then stays as it was.
         TypeError
             An iterator, which could be read only once.
         """
         fitted, seen = binned_fit.fit(self, source, on_invalid)
-        self._set_fitted(fitted, seen)
+        self._fit = self._made(fitted, seen)
         return self
 
-    def _set_fitted(self, fitted: dict[str, FittedFeature], seen: npt.NDArray[np.int32] | None) -> None:
-        self._fitted = fitted
-        self._seen = seen
-        self._fingerprint = "being computed"  # lets the properties below work
-        try:
-            self._ranks = binned_encode.rank_table(self)
-            if not self.settings.factorised:
-                _ = self.strides  # raises if there are too many combinations
-            config, tensors = binned_config.to_artefact(self.settings, fitted, seen)
-            self._fingerprint = artefact.fingerprint(config, tensors)
-        except BaseException:
-            self._fingerprint = ""
-            raise
+    def _made(self, fitted: Mapping[str, FittedFeature], seen: npt.NDArray[np.int32] | None) -> _Fit:
+        """Return the fit with its table of ranks and its fingerprint; this tokenizer stays as it is."""
+        draft = self._with(_Fit(MappingProxyType(dict(fitted)), _read_only(seen)))
+        if not self.settings.factorised:
+            _ = draft.strides  # raises if there are too many combinations
+        ranks = _read_only(binned_encode.rank_table(draft))
+        fingerprint = artefact.fingerprint(*draft._to_artefact())
+        return replace(draft._require_fit(), ranks=ranks, fingerprint=fingerprint)
+
+    def _with(self, fit: _Fit) -> Self:
+        other = type(self).__new__(type(self))
+        other.settings = self.settings
+        other._fit = fit
+        return other
+
+    def _as_fitted(self) -> Self:
+        """Return this tokenizer as it is now: another thread may fit it again meanwhile."""
+        return self._with(self._require_fit())
 
     # ---- encoding and decoding --------------------------------------------------------------------------------
 
@@ -283,8 +296,7 @@ class BinnedTokenizer:
         TypeError
             Another kind of `events`, or a column of integers above 2**53 in size.
         """
-        self._require_fit()
-        return binned_encode.encode(self, events, on_invalid, threads or 0, np.dtype(dtype))
+        return binned_encode.encode(self._as_fitted(), events, on_invalid, threads or 0, np.dtype(dtype))
 
     def decode(self, tokens: Tokens, *, seed: int | None = None) -> Events:
         """Turn tokens back into events: each feature at the centre of its bin, or drawn uniformly within it.
@@ -314,19 +326,22 @@ class BinnedTokenizer:
         ValueError
             Two features whose columns would have one name.
         """
-        self._require_fit()
-        if tokens.fingerprint and tokens.fingerprint != self._fingerprint:
+        now = self._as_fitted()
+        if tokens.fingerprint and tokens.fingerprint != now.fingerprint:
             raise FingerprintError(
-                f"tokens: made by tokenizer {tokens.fingerprint[:16]}…, this one is {self._fingerprint[:16]}…"
+                f"tokens: made by tokenizer {tokens.fingerprint[:16]}…, this one is {now.fingerprint[:16]}…"
             )
-        return binned_decode.decode(self, tokens, seed)
+        return binned_decode.decode(now, tokens, seed)
 
     # ---- files ------------------------------------------------------------------------------------------------
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the tokenizer as a folder of JSON and safetensors, whole or not at all."""
-        self._require_fit()
-        artefact.save(folder, *binned_config.to_artefact(self.settings, self._fitted, self._seen))
+        artefact.save(folder, *self._to_artefact())
+
+    def _to_artefact(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        fit = self._require_fit()
+        return binned_config.to_artefact(self.settings, fit.fitted, fit.seen)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -345,11 +360,17 @@ class BinnedTokenizer:
         settings, fitted, seen = binned_config.from_artefact(config, tensors)
         self = cls.__new__(cls)
         self.settings = settings
-        self._ranks = None
+        self._fit = None
         try:
-            self._set_fitted(fitted, seen)
+            self._fit = self._made(fitted, seen)
+            expected = artefact.fingerprint(config, tensors)
         except (ValueError, InvalidEventsError) as error:
             raise ArtefactError(f"tokenizer: {error}") from error
+        if self.fingerprint != expected:
+            raise ArtefactError(
+                f"tokenizer: its config has another form than evtok gives it: fingerprint {expected[:16]}…, expected "
+                f"{self.fingerprint[:16]}…"
+            )
         return self
 
     @classmethod
@@ -364,14 +385,22 @@ class BinnedTokenizer:
             raise TypeError(
                 "a tokenizer that is not fitted cannot be sent to another process: call fit first"
             )
-        return _from_artefact, binned_config.to_artefact(self.settings, self._fitted, self._seen)
+        return _from_artefact, self._to_artefact()
 
     def __repr__(self) -> str:
         if not self.is_fitted:
             return f"<BinnedTokenizer of {', '.join(self.settings.features)}, not fitted>"
         digits = " x ".join(f"{name} {n}" for name, n in self.digits.items())
-        return f"<BinnedTokenizer: {digits}, {self.vocab_size} ids, {self._fingerprint[:12]}>"
+        return f"<BinnedTokenizer: {digits}, {self.vocab_size} ids, {self.fingerprint[:12]}>"
 
 
 def _from_artefact(config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> BinnedTokenizer:
     return BinnedTokenizer.from_artefact(config, tensors)
+
+
+def _read_only(values: npt.NDArray[np.int32] | None) -> npt.NDArray[np.int32] | None:
+    if values is None:
+        return None
+    copy = values.copy()
+    copy.setflags(write=False)
+    return copy

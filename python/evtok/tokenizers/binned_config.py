@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from evtok.errors import ArtefactError
+from evtok.events import TYPE_COLUMN
 from evtok.tokenizers.artefact import closed
-from evtok.tokenizers.feature import Feature, FittedFeature
-from evtok.tokenizers.vocabulary import SPECIAL_NAMES
+from evtok.tokenizers.edge_definitions import finite_number, whole_number
+from evtok.tokenizers.feature import TENSOR_DTYPES, Feature, FittedFeature
+from evtok.tokenizers.vocabulary import SPECIAL_NAMES, Vocabulary
 
 KIND = "binned"
 MAX_TYPES = 256
@@ -20,7 +24,7 @@ MAX_TYPES = 256
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments of `BinnedTokenizer`, checked."""
+    """The arguments of `BinnedTokenizer`, checked and immutable: the fingerprint stands for them."""
 
     features: Mapping[str, Feature]
     types: Mapping[str, int]
@@ -37,8 +41,18 @@ class Settings:
     headroom: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "headroom", finite_number(self.headroom, "headroom"))
+        if self.max_length is not None:
+            object.__setattr__(self, "max_length", whole_number(self.max_length, "max_length"))
+        for name in ("features", "event_features", "types"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if not self.features and not self.types:
             raise ValueError("features: expected at least one feature, or types")
+        if not isinstance(self.factorised, bool):
+            raise ValueError(f"factorised: expected True or False, got {self.factorised!r}")
+        untrusted: object = self.sort_by
+        if untrusted is not None and not isinstance(untrusted, str):
+            raise ValueError(f"sort_by: expected the name of a column or None, got {untrusted!r}")
         for name, choices in (
             ("order", ("last-fastest", "first-fastest")),
             ("vocabulary", ("dense", "seen")),
@@ -50,15 +64,41 @@ class Settings:
                 )
         if self.factorised and self.vocabulary == "seen":
             raise ValueError("vocabulary: 'seen' ranks combinations, and factorised tokens have none")
+        # Refuses names and numbers that no vocabulary can have, before a fit has read any data.
+        Vocabulary(self.specials, self.specials_high, n_objects=0, headroom=self.headroom)
+        self._check_names()
+        self._check_sequence()
+
+    def _check_names(self) -> None:
+        for part in ("features", "event_features"):
+            untrusted: Mapping[object, object] = getattr(self, part)
+            for key, value in untrusted.items():
+                if not isinstance(key, str) or not key or not isinstance(value, Feature):
+                    raise ValueError(f"{part}: expected features by name, got {key!r}: {value!r}")
+        if TYPE_COLUMN in self.features:
+            raise ValueError(
+                f"features: {TYPE_COLUMN!r} is the name of the object's type; use `types`, or another name for the "
+                "feature"
+            )
         both = set(self.features) & set(self.event_features)
         if both:
             raise ValueError(f"event_features: {sorted(both)} are names of features of objects too")
+        columns: dict[str, str] = {}
         for name, feature in self.event_features.items():
+            if name in SPECIAL_NAMES or name == "objects":
+                raise ValueError(
+                    f"event_features: {name!r} has a meaning in `sequence` already; use another name"
+                )
             if feature.relative_to is not None:
                 raise ValueError(
                     f"event_features[{name!r}]: a feature of the event cannot be relative to the event"
                 )
-        self._check_sequence()
+            if feature.column in columns:
+                raise ValueError(
+                    f"event_features: {columns[feature.column]!r} and {name!r} are of the same field "
+                    f"{feature.column!r}, which could be decoded to one of them only"
+                )
+            columns[feature.column] = name
 
     def _check_sequence(self) -> None:
         specials = (*self.specials, *self.specials_high)
@@ -69,9 +109,11 @@ class Settings:
                 raise ValueError(f"sequence: expected entries of {sorted(known)}, got {entry!r}{hint}")
         if self.sequence.count("objects") != 1:
             raise ValueError(f"sequence: expected 'objects' once, got {self.sequence}")
-        unused = [name for name in self.event_features if name not in self.sequence]
-        if unused:
-            raise ValueError(f"sequence: event feature {unused[0]!r} has no place in it; add its name")
+        for name in self.event_features:
+            if name not in self.sequence:
+                raise ValueError(f"sequence: event feature {name!r} has no place in it; add its name")
+            if self.sequence.count(name) > 1:
+                raise ValueError(f"sequence: event feature {name!r} has more than one place in it")
         if self.max_length is not None and self.max_length < len(self.sequence) - 1:
             raise ValueError(
                 f"max_length: {self.max_length} leaves no room for the tokens around the objects"
@@ -92,14 +134,18 @@ def type_table(types: Sequence[str] | Mapping[str, int] | None) -> dict[str, int
     """Return the digit of each object type."""
     if types is None:
         return {}
+    if isinstance(types, str):
+        raise ValueError(f"types: expected names of types, got the one text {types!r}")
     table = dict(types) if isinstance(types, Mapping) else {name: k for k, name in enumerate(types)}
     if not isinstance(types, Mapping) and len(table) != len(types):
         raise ValueError(f"types: a name occurs twice in {types}")
-    untrusted: dict[str, object] = dict(table)
+    untrusted: Mapping[Any, object] = table
     for name, digit in untrusted.items():
-        if isinstance(digit, bool) or not isinstance(digit, int) or not 0 <= digit < MAX_TYPES:
+        if not isinstance(name, str):
+            raise ValueError(f"types: expected names, got {name!r}")
+        if whole_number(digit, f"types[{name!r}]", lowest=0) >= MAX_TYPES:
             raise ValueError(f"types[{name!r}]: expected a digit from 0 to {MAX_TYPES - 1}, got {digit!r}")
-    return table
+    return {name: int(digit) for name, digit in table.items()}
 
 
 def to_artefact(
@@ -116,9 +162,8 @@ def to_artefact(
     config["kind"] = KIND
     tensors: dict[str, npt.NDArray[Any]] = {}
     for name, feature in fitted.items():
-        tensors[f"{name}.edges"] = feature.edges
-        tensors[f"{name}.thresholds32"] = feature.thresholds32
-        tensors[f"{name}.thresholds64"] = feature.thresholds64
+        for part in TENSOR_DTYPES:
+            tensors[f"{name}.{part}"] = getattr(feature, part)
     if seen is not None:
         tensors["seen"] = seen
     return config, tensors
@@ -134,56 +179,69 @@ def from_artefact(
     values = {name: value for name, value in config.items() if name != "kind"}
     try:
         for part in ("features", "event_features"):
-            values[part] = {
-                str(entry["name"]): Feature.from_config(
-                    {key: value for key, value in entry.items() if key != "name"},
-                    f"{part}[{entry['name']!r}]",
-                )
-                for entry in values[part]
-            }
+            values[part] = _features(values[part], part, tensors)
         for part in ("specials", "specials_high", "sequence"):
-            values[part] = tuple(str(entry) for entry in values[part])
+            values[part] = _names(values[part], part)
+        if not isinstance(values["types"], dict):
+            raise ArtefactError("tokenizer config: types: expected an object")
         values["types"] = type_table(values["types"])
-        for name in ("max_length",):
-            if values[name] is not None and (
-                isinstance(values[name], bool) or not isinstance(values[name], int)
-            ):
-                raise ArtefactError(f"tokenizer config: {name}: expected a whole number or null")
-        if not isinstance(values["factorised"], bool):
-            raise ArtefactError("tokenizer config: factorised: expected true or false")
         settings = Settings(**values)
     except ArtefactError:
         raise
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ArtefactError(f"tokenizer config: {error}") from error
 
-    expected = {
-        f"{name}.{part}" for name in (*settings.features, *settings.event_features) for part in _PARTS
-    }
+    features = {**settings.features, **settings.event_features}
+    expected = {f"{name}.{part}" for name in features for part in TENSOR_DTYPES}
     if settings.vocabulary == "seen":
         expected.add("seen")
     closed(tensors, expected, "tokenizer tensors")
-    fitted = {
-        name: _fitted(name, feature, tensors)
-        for name, feature in (*settings.features.items(), *settings.event_features.items())
-    }
+    fitted = {name: _fitted(name, feature, tensors) for name, feature in features.items()}
     seen = tensors.get("seen")
-    if seen is not None and (
-        seen.dtype != np.int32 or seen.ndim != 1 or (np.diff(seen) <= 0).any() or (seen < 0).any()
-    ):
-        raise ArtefactError("tokenizer tensors: seen: expected increasing int32 keys from 0")
+    if seen is not None:
+        _check_seen(seen, settings, fitted)
     return settings, fitted, seen
 
 
-_PARTS = {"edges": np.float64, "thresholds32": np.float32, "thresholds64": np.float64}
+def _features(entries: Any, part: str, tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, Feature]:
+    if not isinstance(entries, list):
+        raise ArtefactError(f"tokenizer config: {part}: expected a list")
+    features: dict[str, Feature] = {}
+    for entry in entries:
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or name in features:
+            raise ArtefactError(
+                f"tokenizer config: {part}: expected features of different names, got {entry!r}"
+            )
+        config = {key: value for key, value in entry.items() if key != "name"}
+        features[name] = Feature.from_config(config, f"{part}[{name!r}]", tensors.get(f"{name}.edges"))
+    return features
+
+
+def _names(entries: Any, part: str) -> tuple[str, ...]:
+    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+        raise ArtefactError(f"tokenizer config: {part}: expected a list of names, got {entries!r}")
+    return tuple(entries)
 
 
 def _fitted(name: str, feature: Feature, tensors: Mapping[str, npt.NDArray[Any]]) -> FittedFeature:
-    parts = {part: tensors[f"{name}.{part}"] for part in _PARTS}
-    for part, dtype in _PARTS.items():
-        value = parts[part]
-        if value.dtype != dtype or value.shape != (len(parts["edges"]),) or (np.diff(value) < 0).any():
-            raise ArtefactError(
-                f"tokenizer tensors: {name}.{part}: expected increasing {np.dtype(dtype).name} values, one an edge"
-            )
-    return FittedFeature(feature, **parts)
+    try:
+        fitted = FittedFeature(feature, **{part: tensors[f"{name}.{part}"] for part in TENSOR_DTYPES})
+    except ValueError as error:
+        raise ArtefactError(f"tokenizer tensors: {name}: {error}") from error
+    if not fitted.is_consistent:
+        raise ArtefactError(f"tokenizer tensors: {name}: the thresholds are not those of the edges")
+    return fitted
+
+
+def _check_seen(seen: npt.NDArray[Any], settings: Settings, fitted: Mapping[str, FittedFeature]) -> None:
+    """Refuse what the kernel would read out of bounds with."""
+    n_keys = prod(fitted[name].n_digits for name in settings.features)
+    if settings.types:
+        n_keys *= max(settings.types.values()) + 1
+    if seen.dtype != np.int32 or seen.ndim != 1 or not seen.size or (seen[1:] <= seen[:-1]).any():
+        raise ArtefactError("tokenizer tensors: seen: expected one increasing int32 key or more")
+    if seen[0] < 0 or int(seen[-1]) >= n_keys:
+        raise ArtefactError(
+            f"tokenizer tensors: seen: expected keys from 0 to {n_keys - 1}, got {seen[0]} to {seen[-1]}"
+        )

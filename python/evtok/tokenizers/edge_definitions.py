@@ -1,14 +1,17 @@
-"""How edges follow from order statistics: which ranks a definition needs, and what it makes of their values.
+"""Where edges come from: given, spaced equally, or found from order statistics.
 
-Each definition has `ranks(n)`, the ranks it needs among n values, and a function from the values at these
-ranks to its result. All results are float64; the values of a float32 column are exact in it.
+A binning has `n_edges`. One that is found from data has `ranks(n)`, the ranks it needs among n values, and a function
+from the values at these ranks to its result. All results are float64; the values of a float32 column are exact in it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil, floor, inf, isfinite, nan
+from numbers import Real
+from operator import index
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,16 +29,24 @@ class EqualFrequency:
     Parameters
     ----------
     n_bins : int
+        From 1; a `Feature` needs an edge, so from 2 without `outer`.
     outer : bool
         Add the minimum and the maximum as outer edges, so that the end bins have a centre to be decoded to; with
-        ``Feature(outside="clip")`` the codes stay the same.
+        ``Feature(outside="clip")`` the codes stay the same. Needed for any ``outside`` but ``"codes"``.
     """
 
     n_bins: int
     outer: bool = False
 
     def __post_init__(self) -> None:
-        _require_bins(self.n_bins)
+        object.__setattr__(self, "n_bins", whole_number(self.n_bins, "n_bins"))
+        if not isinstance(self.outer, bool):
+            raise ValueError(f"outer: expected True or False, got {self.outer!r}")
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges."""
+        return self.n_bins + 1 if self.outer else self.n_bins - 1
 
     def ranks(self, n: int) -> list[int]:
         """Ranks of the n_bins - 1 inner edges, and of the outer ones."""
@@ -61,9 +72,15 @@ class LookupTableBins:
     margin: float = 1e-3
 
     def __post_init__(self) -> None:
-        _require_bins(self.n_bins)
-        if not 0 <= self.margin < float("inf"):
+        object.__setattr__(self, "n_bins", whole_number(self.n_bins, "n_bins"))
+        object.__setattr__(self, "margin", finite_number(self.margin, "margin"))
+        if self.margin < 0:
             raise ValueError(f"margin: expected a number from 0, got {self.margin}")
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges."""
+        return self.n_bins + 2
 
     def ranks(self, n: int) -> list[int]:
         """Ranks of the minimum and of the last value in each bin; the last of these is the maximum."""
@@ -102,6 +119,70 @@ class QuantileRange:
         return float(low), float(high)
 
 
-def _require_bins(n_bins: object) -> None:
-    if isinstance(n_bins, bool) or not isinstance(n_bins, int) or n_bins < 1:
-        raise ValueError(f"n_bins: expected a whole number from 1, got {n_bins!r}")
+@dataclass(frozen=True)
+class Explicit:
+    """Edges given one by one, increasing, in the transformed feature."""
+
+    edges: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.edges, np.float64)
+        if values.ndim != 1 or not values.size:
+            raise ValueError(f"edges: expected one edge or more, got {self.edges}")
+        if not np.isfinite(values).all() or (values[1:] < values[:-1]).any():
+            raise ValueError(f"edges: expected increasing finite numbers, got {self.edges}")
+        object.__setattr__(self, "edges", tuple(values.tolist()))
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges."""
+        return len(self.edges)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """`n_edges` equally spaced edges from `low` to `high` in the transformed feature, as `numpy.linspace` makes them.
+
+    Ends that are None are fitted: they become the quantiles `lower` and `upper` of the data.
+    """
+
+    n_edges: int
+    low: float | None = None
+    high: float | None = None
+    lower: float = 0.0
+    upper: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n_edges", whole_number(self.n_edges, "n_edges"))
+        for name in ("low", "high", "lower", "upper"):
+            value = getattr(self, name)
+            if value is not None or name in ("lower", "upper"):
+                object.__setattr__(self, name, finite_number(value, name))
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            raise ValueError(f"low, high: expected low < high, got {self.low}, {self.high}")
+        QuantileRange(self.lower, self.upper)  # raises if they are no range
+
+
+Binning = Explicit | Uniform | EqualFrequency | LookupTableBins
+
+
+def whole_number(value: Any, name: str, lowest: int = 1) -> int:
+    """Return a whole number (NumPy's are fine) as an int; raises ValueError for anything else, booleans included."""
+    try:
+        number = index(value)
+    except TypeError:
+        number = lowest - 1
+    if isinstance(value, bool) or number < lowest:
+        raise ValueError(f"{name}: expected a whole number from {lowest}, got {value!r}")
+    return number
+
+
+def finite_number(value: object, name: str) -> float:
+    """Return a finite number (NumPy's are fine) as a float, zero as +0; raises ValueError for anything else."""
+    try:
+        number = nan if isinstance(value, bool) or not isinstance(value, Real) else float(value) + 0.0
+    except OverflowError:
+        number = inf
+    if not isfinite(number):
+        raise ValueError(f"{name}: expected a finite number, got {value!r}")
+    return number

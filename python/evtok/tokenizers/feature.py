@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -11,54 +11,19 @@ import numpy.typing as npt
 
 from evtok.errors import ArtefactError
 from evtok.tokenizers.artefact import closed
-from evtok.tokenizers.edge_definitions import EqualFrequency, LookupTableBins, QuantileRange
+from evtok.tokenizers.edge_definitions import (
+    Binning,
+    EqualFrequency,
+    Explicit,
+    LookupTableBins,
+    Uniform,
+)
 from evtok.tokenizers.thresholds import Transform, fold_edges
+
+__all__ = ["Binning", "Explicit", "Feature", "FittedFeature", "Uniform"]
 
 Outside = Literal["codes", "clip", "unknown"]
 
-
-@dataclass(frozen=True)
-class Explicit:
-    """Edges given one by one, increasing, in the transformed feature."""
-
-    edges: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        values = np.asarray(self.edges, np.float64)
-        if values.ndim != 1 or not np.isfinite(values).all() or (np.diff(values) < 0).any():
-            raise ValueError(f"edges: expected increasing finite numbers, got {self.edges}")
-        object.__setattr__(self, "edges", tuple(float(e) for e in values))
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """`n_edges` equally spaced edges from `low` to `high` in the transformed feature, as `numpy.linspace` makes them.
-
-    Ends that are None are fitted: they become the quantiles `lower` and `upper` of the data.
-    """
-
-    n_edges: int
-    low: float | None = None
-    high: float | None = None
-    lower: float = 0.0
-    upper: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not _is_count(self.n_edges):
-            raise ValueError(f"n_edges: expected a whole number from 1, got {self.n_edges!r}")
-        for end in (self.low, self.high):
-            if end is not None and not np.isfinite(end):
-                raise ValueError(f"low, high: expected finite numbers, got {self.low}, {self.high}")
-        if self.low is not None and self.high is not None and not self.low < self.high:
-            raise ValueError(f"low, high: expected low < high, got {self.low}, {self.high}")
-        QuantileRange(self.lower, self.upper)  # raises if they are no range
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-Binning = Explicit | Uniform | EqualFrequency | LookupTableBins
 
 _BINNINGS: Mapping[str, type[Any]] = {
     "explicit": Explicit,
@@ -68,7 +33,7 @@ _BINNINGS: Mapping[str, type[Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Feature:
     """One binned feature of an object (or of an event).
 
@@ -78,32 +43,73 @@ class Feature:
         Column of `Events` (a field, for a feature of the event).
     binning : Explicit, Uniform, EqualFrequency or LookupTableBins
         Where the edges come from. Edges are in the transformed feature.
-    transform : Transform
-        An increasing function applied first, folded into the edges.
+    transform : Transform or str
+        An increasing function applied first, folded into the edges; a name such as ``"log"`` is enough.
     right : bool
         False: bins are ``[low, high)`` as in `numpy.digitize`; True: ``(low, high]`` as in `pandas.cut`.
     outside : {"codes", "clip", "unknown"}
-        Values outside the edges get codes of their own, or those of the first and last bin, or are unknown.
+        Values outside the edges get codes of their own, or those of the first and last bin, or are unknown. The
+        latter two need two edges or more, and ``EqualFrequency(n, outer=True)``: without the outer edges, what lies
+        outside are the first and last of the n bins.
     relative_to : str, optional
         A field of the event (the jet axis) that is subtracted first, in float64.
     wrap : bool
-        Wrap the value to [-pi, pi) first, in float64, as ``(x + pi) % (2 * pi) - pi``.
+        Wrap the value to one turn around zero first. The definition is NumPy's float64 expression
+        ``(x + numpy.pi) % (2 * numpy.pi) - numpy.pi``, rounded after every operation: -pi to pi, where pi itself is
+        the result for some values just below -pi.
     zero_is_code_zero : bool
         A value of exactly zero has code 0 whatever the edges say; the padding rule of the look-up-table scheme.
     """
 
     column: str
     binning: Binning
-    transform: Transform = field(default_factory=Transform)
-    right: bool = False
-    outside: Outside = "codes"
-    relative_to: str | None = None
-    wrap: bool = False
-    zero_is_code_zero: bool = False
+    transform: Transform
+    right: bool
+    outside: Outside
+    relative_to: str | None
+    wrap: bool
+    zero_is_code_zero: bool
 
-    def __post_init__(self) -> None:
-        if self.outside not in ("codes", "clip", "unknown"):
-            raise ValueError(f"outside: expected 'codes', 'clip' or 'unknown', got {self.outside!r}")
+    def __init__(
+        self,
+        column: str,
+        binning: Binning,
+        transform: Transform | str = "identity",
+        right: bool = False,
+        outside: Outside = "codes",
+        relative_to: str | None = None,
+        wrap: bool = False,
+        zero_is_code_zero: bool = False,
+    ) -> None:
+        given = {
+            "column": column,
+            "binning": binning,
+            "transform": Transform(transform) if isinstance(transform, str) else transform,
+            "right": right,
+            "outside": outside,
+            "relative_to": relative_to,
+            "wrap": wrap,
+            "zero_is_code_zero": zero_is_code_zero,
+        }
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        _check_types(self)
+        if not self.binning.n_edges:
+            raise ValueError("binning: one bin has no edge between bins; use 2 or more, or outer=True")
+        if self.outside != "codes":
+            if isinstance(self.binning, EqualFrequency) and not self.binning.outer:
+                raise ValueError(
+                    f"outside: {self.outside!r} would lose the first and last of the {self.binning.n_bins} bins, which "
+                    "lie outside the edges between bins; use EqualFrequency(..., outer=True)"
+                )
+            if self.binning.n_edges < 2:
+                raise ValueError(
+                    f"outside: {self.outside!r} keeps the bins between edges, so it needs 2 edges or more, got "
+                    f"{self.binning.n_edges}"
+                )
         if self.zero_is_code_zero and (self.relative_to is not None or self.wrap):
             raise ValueError("zero_is_code_zero: has no meaning for a relative or wrapped feature")
         if isinstance(self.binning, LookupTableBins) and self.transform.kind != "identity":
@@ -119,9 +125,11 @@ class Feature:
     def to_config(self) -> dict[str, Any]:
         """Return the JSON form; `from_config` reads it back."""
         kind = next(name for name, made in _BINNINGS.items() if isinstance(self.binning, made))
+        # Explicit edges are tensors of the artefact already; thousands of them have no place in the JSON.
+        values = {} if isinstance(self.binning, Explicit) else vars(self.binning)
         return {
             "column": self.column,
-            "binning": {"kind": kind, **_fields(self.binning)},
+            "binning": {"kind": kind, **values},
             "transform": self.transform.to_config(),
             "right": self.right,
             "outside": self.outside,
@@ -131,19 +139,19 @@ class Feature:
         }
 
     @classmethod
-    def from_config(cls, config: Any, where: str) -> Self:
-        """Read the JSON form; `where` begins the messages."""
+    def from_config(cls, config: Any, where: str, edges: npt.NDArray[Any] | None = None) -> Self:
+        """Read the JSON form, and the edges of an `Explicit` binning; `where` begins the messages."""
         if not isinstance(config, dict):
             raise ArtefactError(f"{where}: expected an object, got {config!r}")
         closed(config, set(cls.__dataclass_fields__), where)
-        _check_types(config, where)
         binning = dict(config["binning"]) if isinstance(config["binning"], dict) else {}
         made = _BINNINGS.get(str(binning.pop("kind", "")))
         if made is None:
             raise ArtefactError(f"{where}.binning: expected a kind of {', '.join(_BINNINGS)}")
+        if made is Explicit:
+            closed(binning, set(), f"{where}.binning")
+            binning["edges"] = () if edges is None else edges
         closed(binning, set(made.__dataclass_fields__), f"{where}.binning")
-        if "edges" in binning:
-            binning["edges"] = tuple(binning["edges"])
         try:
             return cls(
                 **{
@@ -156,19 +164,27 @@ class Feature:
             raise ArtefactError(f"{where}: {error}") from error
 
 
-def _fields(binning: Binning) -> dict[str, Any]:
-    values = {name: getattr(binning, name) for name in binning.__dataclass_fields__}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
-def _check_types(config: Mapping[str, Any], where: str) -> None:
+def _check_types(feature: Feature) -> None:
+    given: Mapping[str, object] = vars(feature)
     for name in ("right", "wrap", "zero_is_code_zero"):
-        if not isinstance(config[name], bool):
-            raise ArtefactError(f"{where}.{name}: expected true or false, got {config[name]!r}")
-    if not isinstance(config["column"], str):
-        raise ArtefactError(f"{where}.column: expected a name, got {config['column']!r}")
-    if not (config["relative_to"] is None or isinstance(config["relative_to"], str)):
-        raise ArtefactError(f"{where}.relative_to: expected a name or null, got {config['relative_to']!r}")
+        if not isinstance(given[name], bool):
+            raise ValueError(f"{name}: expected True or False, got {given[name]!r}")
+    if not isinstance(given["column"], str):
+        raise ValueError(f"column: expected a name, got {given['column']!r}")
+    if not (given["relative_to"] is None or isinstance(given["relative_to"], str)):
+        raise ValueError(f"relative_to: expected a name or None, got {given['relative_to']!r}")
+    if given["outside"] not in ("codes", "clip", "unknown"):
+        raise ValueError(f"outside: expected 'codes', 'clip' or 'unknown', got {given['outside']!r}")
+    if not isinstance(given["binning"], Binning):
+        raise ValueError(
+            f"binning: expected Explicit, Uniform, EqualFrequency or LookupTableBins, got {given['binning']!r}"
+        )
+    if not isinstance(given["transform"], Transform):
+        raise ValueError(f"transform: expected a Transform or its name, got {given['transform']!r}")
+
+
+#: The arrays of a fitted feature.
+TENSOR_DTYPES = {"edges": np.float64, "thresholds32": np.float32, "thresholds64": np.float64}
 
 
 @dataclass(frozen=True)
@@ -181,12 +197,38 @@ class FittedFeature:
         In the transformed feature; used to decode.
     thresholds32, thresholds64 : float32, float64 (n_edges,)
         On the feature itself, for columns of each dtype. These define the tokens; nothing recomputes them.
+
+    Notes
+    -----
+    All three are read-only copies: the fingerprint of a tokenizer stands for them.
+
+    Raises
+    ------
+    ValueError
+        Arrays of another dtype or length than the feature has edges, not increasing, or edges that are not finite.
     """
 
     feature: Feature
     edges: npt.NDArray[np.float64]
     thresholds32: npt.NDArray[np.float32]
     thresholds64: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        n_edges = self.feature.binning.n_edges
+        for name, dtype in TENSOR_DTYPES.items():
+            value: npt.NDArray[Any] = getattr(self, name)
+            if value.dtype != dtype or value.shape != (n_edges,) or not (value[1:] >= value[:-1]).all():
+                raise ValueError(
+                    f"{name}: expected {n_edges} increasing {np.dtype(dtype).name} values, got {value.dtype} "
+                    f"{value.shape}"
+                )
+            copy = value.copy()
+            copy.setflags(write=False)
+            object.__setattr__(self, name, copy)
+        if not np.isfinite(self.edges).all():
+            raise ValueError("edges: expected finite numbers")
+        if self.last < self.first or self.n_digits < 1:
+            raise ValueError(f"edges: {n_edges} edges leave no bin with outside={self.feature.outside!r}")
 
     @classmethod
     def from_edges(cls, feature: Feature, edges: npt.NDArray[np.float64]) -> Self:
@@ -211,6 +253,31 @@ class FittedFeature:
             fold_edges(values, identity, np.float32, feature.right),
             fold_edges(values, identity, np.float64, feature.right),
         )
+
+    @property
+    def is_consistent(self) -> bool:
+        """True when the thresholds can be those of the edges; cheap, for arrays that come from a file.
+
+        float32 thresholds must be exactly the float64 ones, rounded away from the bin that they close. The edges only
+        have to be near: the exact comparison would cost what fitting costs, and only decoding reads them.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            rounded = self.thresholds64.astype(np.float32)
+            if self.feature.right:
+                rounded = np.where(
+                    rounded > self.thresholds64, np.nextafter(rounded, np.float32(-np.inf)), rounded
+                )
+            else:
+                rounded = np.where(
+                    rounded < self.thresholds64, np.nextafter(rounded, np.float32(np.inf)), rounded
+                )
+            valid = self.feature.transform.valid_range(np.float64)
+            transform = self.feature.transform
+            near = np.clip(transform.inverse_float(self.edges), *valid)
+            digits_lost = 1 + np.abs(self.edges) / transform.multiply + abs(transform.subtract)
+            distance = np.abs(near - np.clip(self.thresholds64, *valid))
+            close = distance <= 1e-9 * (1 + np.abs(near)) * digits_lost
+        return bool(np.array_equal(rounded, self.thresholds32) and close.all())
 
     @property
     def first(self) -> int:
