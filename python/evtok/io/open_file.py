@@ -48,6 +48,14 @@ class RecordFile(Protocol):
         """Yield the events of at most `chunk` records at a time, and those records that cannot be read."""
 
 
+@runtime_checkable
+class BoundedFile(Protocol):
+    """An `EventFile` that bounds the objects of a chunk itself, because to seek in it is dear."""
+
+    #: About the most objects in one chunk.
+    objects_per_chunk: int
+
+
 def _root(path: str, schema: Schema, tree: str | None) -> EventFile:
     from evtok.io.root import open_root
 

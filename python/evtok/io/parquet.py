@@ -12,6 +12,7 @@ import numpy as np
 
 from evtok._optional import require
 from evtok.errors import InputFileError, SchemaError
+from evtok.io.chunk_size import OBJECTS_PER_CHUNK
 from evtok.io.columnar import Column, ColumnarFile, Ragged
 from evtok.io.faults import reading
 from evtok.io.paths import Location
@@ -22,10 +23,18 @@ from evtok.io.schema import Schema
 _LIST_LEVELS = (("list", "item"), ("list", "element"), ("bag", "array_element"), ("list", "array"))
 
 
+#: Rows are decoded by so many, or about so many bytes of them: the objects in them are known only after that.
+_ROWS, _FEWEST_ROWS, _BYTES = 2048, 64, 1 << 26
+
+#: A column of a row group is read through a buffer of this many bytes, not as a whole.
+_BUFFER = 1 << 20
+
+
 class ParquetFile(ColumnarFile):
     """One Parquet file."""
 
     format = "Parquet"
+    objects_per_chunk = OBJECTS_PER_CHUNK
 
     def __init__(self, path: str, schema: Schema, tree: str | None = None) -> None:
         super().__init__(path, schema)
@@ -35,7 +44,11 @@ class ParquetFile(ColumnarFile):
         self._handle = location.handle() if location.is_url else None
         try:
             with reading(path, "the Parquet footer"):
-                self._file = parquet.ParquetFile(self._handle or path, pre_buffer=location.is_url)
+                self._file = parquet.ParquetFile(
+                    self._handle or path,
+                    pre_buffer=location.is_url,
+                    buffer_size=0 if location.is_url else _BUFFER,
+                )
                 metadata = self._file.metadata
                 self._paths = _leaf_paths(self._file.schema)
                 rows = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
@@ -65,12 +78,37 @@ class ParquetFile(ColumnarFile):
         position = int(self._starts[first])
         # A path that does not exist gives no column and no error; `sources` are names that the footer has.
         paths = [self._paths[source] for source in sources]
-        for batch in self._file.iter_batches(chunk, list(range(first, last)), columns=paths):
+        rows = min(chunk, self._rows_at_once(first, last))
+        waiting: list[Any] = []
+        objects = 0
+        for batch in self._file.iter_batches(rows, list(range(first, last)), columns=paths):
             begin, end = max(start - position, 0), min(stop - position, batch.num_rows)
             position += batch.num_rows
             if begin < end:
-                rows = batch if end - begin == batch.num_rows else batch.slice(begin, end - begin)
-                yield {source: self._column(rows, source) for source in sources}
+                part = batch if end - begin == batch.num_rows else batch.slice(begin, end - begin)
+                size = _objects(part)
+                n_rows = sum(one.num_rows for one in waiting)
+                if waiting and (n_rows + part.num_rows > chunk or objects + size > self.objects_per_chunk):
+                    yield self._columns(waiting, sources)
+                    waiting, objects = [], 0
+                waiting.append(part)
+                objects += size
+        if waiting:
+            yield self._columns(waiting, sources)
+
+    def _rows_at_once(self, first: int, last: int) -> int:
+        """Return how many rows to decode at a time, from the sizes of the row groups.
+
+        Not from the number of values of their columns: asking for these aborts the process where the footer
+        is corrupt.
+        """
+        groups = [self._file.metadata.row_group(k) for k in range(first, last)]
+        widest = max((one.total_byte_size / max(1, one.num_rows) for one in groups), default=1)
+        return int(max(_FEWEST_ROWS, min(_ROWS, _BYTES / max(1, widest))))
+
+    def _columns(self, batches: list[Any], sources: tuple[str, ...]) -> dict[str, Column]:
+        # Not by Arrow's concatenation, which aborts the process where the offsets are corrupt.
+        return {source: _join([self._column(one, source) for one in batches]) for source in sources}
 
     def _column(self, batch: Any, source: str) -> Column:
         path = self._paths[source].split(".")
@@ -110,6 +148,30 @@ class ParquetFile(ColumnarFile):
             )
         values = array.to_numpy(zero_copy_only=False)
         return values if offsets is None else Ragged(offsets, values)
+
+
+def _join(parts: list[Column]) -> Column:
+    """Join a column of several batches; offsets that are wrong stay wrong, for the caller to refuse."""
+    if len(parts) == 1:
+        return parts[0]
+    contents = [part.content if isinstance(part, Ragged) else part for part in parts]
+    offsets = [part.offsets for part in parts if isinstance(part, Ragged)]
+    if not offsets:
+        return np.concatenate(contents)
+    shifts = np.cumsum([0] + [int(one[-1]) for one in offsets])
+    moved = [one[1:].astype(np.int64) + shift for one, shift in zip(offsets, shifts, strict=False)]
+    return Ragged(np.concatenate([offsets[0][:1], *moved]), np.concatenate(contents))
+
+
+def _objects(batch: Any) -> int:
+    """Return about the objects in a batch: the length of its longest list column."""
+    types = require("pyarrow", extra="io").types
+    longest = batch.num_rows
+    for column in batch.columns:
+        column = getattr(column, "storage", column)
+        if (types.is_list(column.type) or types.is_large_list(column.type)) and len(column):
+            longest = max(longest, column.offsets[-1].as_py() - column.offsets[0].as_py())
+    return int(longest)
 
 
 def _leaf_paths(schema: Any) -> dict[str, str]:

@@ -6,15 +6,16 @@ import copy
 import itertools
 import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from evtok.errors import InputFileError
 from evtok.events import Events
+from evtok.io.chunk_size import ChunkSize
 from evtok.io.darkmachines_records import BadRecord
-from evtok.io.open_file import EventFile, RecordFile, open_file
+from evtok.io.open_file import BoundedFile, EventFile, RecordFile, open_file
 from evtok.io.open_readers import OpenReaders
 from evtok.io.paths import Location, expand
 from evtok.io.presets import load_schema
@@ -23,8 +24,7 @@ from evtok.io.schema import Schema
 #: The most events in one chunk, where nobody says otherwise.
 CHUNK = 65_536
 
-#: start, stop, chunk, columns, fields
-_What = tuple[int, int, int, tuple[str, ...] | None, tuple[str, ...] | None]
+_Records = Iterator[tuple[Events, list[BadRecord]]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class EventSource:
 
     @property
     def chunk(self) -> int:
-        """The most events in one chunk."""
+        """The most events in one chunk; there are fewer where they hold many objects."""
         return self._chunk
 
     @property
@@ -112,9 +112,9 @@ class EventSource:
             yield from self.iter_range(k)
 
     def iter_range(
-        self, file_index: int, start: int = 0, stop: int | None = None, chunk: int | None = None
+        self, file_index: int, start: int = 0, stop: int | None = None, chunk: int | ChunkSize | None = None
     ) -> Iterator[Events]:
-        """Yield events [start, stop) of one file in chunks.
+        """Yield events [start, stop) of one file in chunks, of few events where these hold many objects.
 
         Parameters
         ----------
@@ -122,22 +122,23 @@ class EventSource:
             Index into `files`.
         start, stop : int
             Entries; `stop` None means the end of the file.
-        chunk : int, optional
-            The most events at a time; that of the source when not given.
+        chunk : int or ChunkSize, optional
+            The most events at a time; that of the source when not given. A `ChunkSize` keeps what it learned
+            for the next range.
 
         Raises
         ------
         IndexError
-            A range outside of the file.
+            A file that is not there, or a range outside of it.
         InputFileError
             A part of the file that cannot be read.
         """
-        with self._range(file_index, start, stop, chunk) as (reader, what):
-            yield from reader.iter_events(*what)
+        for events, _ in self._pieces(file_index, start, stop, chunk, bad_too=False):
+            yield events
 
     def iter_records(
-        self, file_index: int, start: int = 0, stop: int | None = None, chunk: int | None = None
-    ) -> Iterator[tuple[Events, list[BadRecord]]]:
+        self, file_index: int, start: int = 0, stop: int | None = None, chunk: int | ChunkSize | None = None
+    ) -> _Records:
         """Yield events [start, stop) of one file in chunks, with those that cannot be read one by one.
 
         Parameters and errors are those of `iter_range`, but a bad record of a text file is no error.
@@ -150,17 +151,13 @@ class EventSource:
             The bad ones, in order, with their entry (`record`), line and reason. The chunk stands for
             ``len(events) + len(bad)`` entries. Only Dark Machines text has any.
         """
-        with self._range(file_index, start, stop, chunk) as (reader, what):
-            if isinstance(reader, RecordFile):
-                yield from reader.iter_records(*what)
-            else:
-                yield from ((events, []) for events in reader.iter_events(*what))
+        yield from self._pieces(file_index, start, stop, chunk, bad_too=True)
 
-    @contextmanager
-    def _range(
-        self, file_index: int, start: int, stop: int | None, chunk: int | None
-    ) -> Iterator[tuple[EventFile, _What]]:
-        """Borrow a file, with the arguments for reading a range of it."""
+    def _pieces(
+        self, file_index: int, start: int, stop: int | None, chunk: int | ChunkSize | None, *, bad_too: bool
+    ) -> _Records:
+        """Yield a range in chunks of a size that follows the objects in them."""
+        size = chunk if isinstance(chunk, ChunkSize) else ChunkSize(_positive(chunk or self._chunk))
         with self._reader(file_index) as reader:
             stop = reader.n_events if stop is None else stop
             if not 0 <= start <= stop <= reader.n_events:
@@ -168,7 +165,28 @@ class EventSource:
                     f"{self._locations[file_index].path}: entries {start} to {stop} asked for, it has "
                     f"{reader.n_events}"
                 )
-            yield reader, (start, stop, _positive(chunk or self._chunk), self._columns, self._fields)
+            if isinstance(reader, BoundedFile):
+                yield from self._records(reader, start, stop, size.longest, bad_too)
+                return
+            steady = False
+            while start < stop:
+                upto = stop if steady else min(start + size.events, stop)
+                with closing(self._records(reader, start, upto, size.events, bad_too)) as records:
+                    for events, bad in records:
+                        start += len(events) + len(bad)
+                        yield events, bad
+                        steady = size.learn(len(events), events.n_objects)
+                        if not steady and start < upto:
+                            break
+
+    def _records(
+        self, reader: EventFile, start: int, stop: int, chunk: int, bad_too: bool
+    ) -> Generator[tuple[Events, list[BadRecord]], None, None]:
+        what = start, stop, chunk, self._columns, self._fields
+        if bad_too and isinstance(reader, RecordFile):
+            yield from reader.iter_records(*what)
+        else:
+            yield from ((events, []) for events in reader.iter_events(*what))
 
     def read(self, file_index: int = 0, start: int = 0, stop: int | None = None) -> Events:
         """Return events [start, stop) of one file; see `iter_range`."""
@@ -204,6 +222,8 @@ class EventSource:
     @contextmanager
     def _reader(self, k: int) -> Iterator[EventFile]:
         """Borrow the file that this thread opened last, or open another; it is kept for the next call."""
+        if not 0 <= k < len(self._locations):
+            raise IndexError(f"file_index: there are {len(self._locations)} files, counted from 0; got {k}")
         reader = self._open.take(k) or open_file(self._locations[k], self._schema)
         try:
             yield reader
@@ -257,7 +277,8 @@ def open_events(
         A preset's name (`preset_names`), a TOML or JSON file, or the same as a dict. Without it, the first
         preset that fits the first file; see the result's ``schema.name``.
     chunk : int
-        The most events in one `Events`.
+        The most events in one `Events`. There are fewer where they hold many objects, about 2 million, so
+        that memory stays bounded; no result depends on it.
     columns, fields : iterable of str, optional
         What to deliver; all that the schema gives when not given. Only the parts of a file that these need
         are read.
