@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
-from evtok.errors import SchemaError
+from evtok.errors import InputFileError, SchemaError
 from evtok.events import Events
 from evtok.io.darkmachines_records import BadRecord
 from evtok.io.paths import Location
@@ -107,6 +107,10 @@ def open_file(location: Location, schema: Schema | None) -> EventFile:
         The schema, or every preset for this format, does not fit.
     """
     kind = sniff(location)
+    if location.tree is not None and kind != "root":
+        raise InputFileError(
+            f"{location.path}: tree {location.tree!r} asked for, but a {kind} file has no trees"
+        )
     if schema is not None:
         if kind not in schema.formats:
             raise SchemaError(

@@ -35,6 +35,9 @@ SCHEMES = (
     "filecache",
 )
 
+#: Links that may stand before ``::`` without an address of their own.
+_CACHES = ("simplecache", "filecache")
+
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://|^([A-Za-z][A-Za-z0-9+.-]*)::")
 _TREE = re.compile(r"^(?P<path>.+\.root):(?P<tree>[^:]+)$")
 
@@ -87,19 +90,29 @@ def expand(paths: Any) -> list[Location]:
     Raises
     ------
     InputFileError
-        Nothing given, a wildcard without a match, a folder, a URL scheme that is not allowed, a missing file.
+        Nothing given, a wildcard without a match, a folder, a URL scheme that is not allowed, a missing file, or
+        one file twice: its events would count twice.
     """
-    if isinstance(paths, Mapping):
-        found = [one for path, tree in paths.items() for one in _expand_one(path, tree)]
-    elif isinstance(paths, (str, os.PathLike)):
-        found = _expand_one(paths, None)
-    elif isinstance(paths, Iterable):
-        found = [one for path in paths for one in expand(path)]
-    else:
-        raise InputFileError(f"paths: expected a path, a list of paths or a dict, got {type(paths).__name__}")
+    found = _expand(paths)
     if not found:
         raise InputFileError("paths: no file given")
+    seen: dict[tuple[str, str | None], Location] = {}
+    for one in found:
+        same = one.path if one.is_url else os.path.realpath(one.path)
+        first = seen.setdefault((same, one.tree), one)
+        if first is not one:
+            raise InputFileError(f"paths: {first} and {one} are the same file; give it once")
     return found
+
+
+def _expand(paths: Any) -> list[Location]:
+    if isinstance(paths, Mapping):
+        return [one for path, tree in paths.items() for one in _expand_one(path, tree)]
+    if isinstance(paths, (str, os.PathLike)):
+        return _expand_one(paths, None)
+    if isinstance(paths, Iterable):
+        return [one for path in paths for one in _expand(path)]
+    raise InputFileError(f"paths: expected a path, a list of paths or a dict, got {type(paths).__name__}")
 
 
 def _expand_one(path: str | os.PathLike[str], tree: Any) -> list[Location]:
@@ -111,9 +124,10 @@ def _expand_one(path: str | os.PathLike[str], tree: Any) -> list[Location]:
     match = _TREE.match(text)
     if tree is None and match and not Path(text).exists():
         text, tree = match["path"], match["tree"]
-    scheme = _SCHEME.match(text)
-    if scheme:
-        return [Location(one, tree) for one in _expand_url(text, (scheme[1] or scheme[2]).lower())]
+    if text.lower().startswith("file://") and "::" not in text:  # by the rules of local paths
+        text = text[len("file://") :]
+    elif _SCHEME.match(text):
+        return [Location(one, tree) for one in _expand_url(text)]
     return [Location(one, tree) for one in _expand_local(text)]
 
 
@@ -133,9 +147,26 @@ def _expand_local(text: str) -> list[str]:
     return [text]
 
 
-def _expand_url(text: str, scheme: str) -> list[str]:
+def _check_links(text: str) -> str:
+    """Refuse a URL of which any link of its ``::`` chain is not allowed; returns the scheme of the last one."""
+    *caches, last = text.split("::")
+    for link in caches:
+        if link.lower() not in _CACHES:
+            raise InputFileError(
+                f"{text}: {link!r} before '::' is not allowed; allowed: {', '.join(_CACHES)}"
+            )
+    scheme, separator, _ = last.partition("://")
+    scheme = scheme.lower()
     if scheme not in SCHEMES:
-        raise InputFileError(f"{text}: URL scheme {scheme!r} is not allowed; allowed: {', '.join(SCHEMES)}")
+        what = f"URL scheme {scheme!r}" if separator else f"{last!r} after '::'"
+        raise InputFileError(f"{text}: {what} is not allowed; allowed: {', '.join(SCHEMES)}")
+    if scheme in (*_CACHES, "file"):
+        raise InputFileError(f"{text}: {last!r} is not remote; give the path of a local file alone")
+    return scheme
+
+
+def _expand_url(text: str) -> list[str]:
+    scheme = _check_links(text)
     if not glob.has_magic(text.split("?", 1)[0] if scheme.startswith("http") else text):
         return [text]
     with reading(text, "the files that match", "check the URL"):

@@ -1,0 +1,80 @@
+"""Which paths the readers refuse: one file twice, schemes that are not allowed, trees where there are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from evtok.errors import InputFileError
+from evtok.io import open_events
+from evtok.io.paths import expand
+
+SCHEMA = {
+    "name": "s",
+    "formats": ["parquet"],
+    "objects": [{"collection": "Jet", "columns": {"pt": "pt"}}],
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A Parquet file of two events."""
+    pq.write_table(pa.table({"Jet_pt": [[1.0, 2.0], [3.0]]}), tmp_path / "a.parquet")
+    return tmp_path / "a.parquet"
+
+
+def test_one_file_twice_is_refused_and_both_names_are_told(path: Path) -> None:
+    link = path.parent / "link.parquet"
+    link.symlink_to(path)
+    for twice in ([path, path], [path, f"{path.parent}/*.parquet"], [path, link], [path, f"file://{path}"]):
+        with pytest.raises(InputFileError, match="are the same file") as refused:
+            expand(twice)
+        assert str(path) in str(refused.value)
+    with pytest.raises(InputFileError, match=r"link\.parquet are the same file"):
+        expand([path, link])
+
+
+def test_two_trees_of_one_file_are_two_inputs(path: Path) -> None:
+    assert len(expand([{str(path): "A"}, {str(path): "B"}])) == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "simplecache::local:///etc/hostname",
+        "simplecache::file:///dev/null",
+        "simplecache::/etc/hostname",
+        "simplecache::ftp://host/x",
+        "simplecache::simplecache::ftp://host/x",
+        "zip://x::s3://bucket/y",
+        "s3://bucket/x::local:///etc/hostname",
+        "ftp://host/x",
+        "file:///dev/null",
+        "FILE:///dev/null",
+    ],
+)
+def test_every_link_of_a_chain_must_be_allowed(url: str) -> None:
+    with pytest.raises(InputFileError, match=r"not allowed|not remote|not a regular file"):
+        expand(url)
+
+
+def test_file_urls_are_local_paths(path: Path) -> None:
+    assert [one.path for one in expand(f"file://{path}")] == [str(path)]
+    assert [one.path for one in expand("simplecache::s3://bucket/x")] == ["simplecache::s3://bucket/x"]
+
+
+def test_a_tree_is_refused_where_there_are_none(path: Path) -> None:
+    with pytest.raises(InputFileError, match="tree 'Nope' asked for, but a parquet file has no trees"):
+        open_events({str(path): "Nope"}, SCHEMA)
+
+
+@pytest.mark.parametrize("index", [1, 3, -1])
+def test_a_file_that_is_not_there(path: Path, index: int) -> None:
+    with (
+        open_events(path, SCHEMA) as source,
+        pytest.raises(IndexError, match="file_index: there are 1 files"),
+    ):
+        source.read(index)
