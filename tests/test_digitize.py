@@ -181,7 +181,7 @@ def test_p17_strided_input_is_not_copied_whole() -> None:
 
 @pytest.mark.parametrize("edges", [[0.0, 2.0, 1.0], [[0.0, 1.0]]])
 def test_bad_edges(edges: list[float]) -> None:
-    with pytest.raises(ValueError, match="edges: expected"):
+    with pytest.raises(ValueError, match="bins: expected"):
         evtok.digitize([1.0], edges)
 
 

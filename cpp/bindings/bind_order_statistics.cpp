@@ -1,13 +1,14 @@
 #include "arrays.hpp"
 #include "bind.hpp"
+#include "evtok/float_environment.hpp"
 #include "evtok/order_statistics.hpp"
 
 namespace evtok::bindings {
 namespace {
 
 template <class T>
-void count_into(const In<T>& x, T lowest, T highest, bool skip_zeros, int known, const In<uint64_t>& prefixes,
-                int threads, Out<uint64_t> counts, Out<uint64_t> skipped) {
+void count_into(const In<T>& x, double lowest, double highest, bool skip_zeros, int known,
+                const In<uint64_t>& prefixes, int threads, Out<uint64_t> counts, Out<uint64_t> skipped) {
   require_1d(x, "x");
   require_1d(prefixes, "prefixes");
   if (known < 0 || known >= static_cast<int>(sizeof(T)) / 2 || prefixes.shape(0) < 1)
@@ -24,7 +25,8 @@ void count_into(const In<T>& x, T lowest, T highest, bool skip_zeros, int known,
   for (py::ssize_t i = 0; i < prefixes.shape(0); ++i)
     if (wanted[i] >= limit || (i > 0 && wanted[i] <= wanted[i - 1]))
       throw py::value_error("prefixes: expected increasing numbers of `known` digits");
-  const DigitPass<T> pass{lowest, highest, skip_zeros, known, wanted, prefixes.shape(0)};
+  const DigitPass<T> pass{rounded_to<T>(lowest), rounded_to<T>(highest), skip_zeros, known, wanted,
+                          prefixes.shape(0)};
   const T* values = x.data();
   const int64_t n = x.shape(0), n_tables = counts.shape(0);
   uint64_t *out = counts.mutable_data(), *left_out = skipped.mutable_data();

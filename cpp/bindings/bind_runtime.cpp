@@ -1,11 +1,14 @@
 // Facts about the build and the machine, and the hooks that tie the thread pool to Python.
 #include <pybind11/stl.h>
 
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "arrays.hpp"
 #include "bind.hpp"
+#include "evtok/float_environment.hpp"
 #include "evtok/isa.hpp"
 #include "evtok/numerics.hpp"
 #include "evtok/parallel.hpp"
@@ -31,6 +34,19 @@ std::vector<std::string> available_isas() {
     if (isa_available(static_cast<Isa>(i))) names.emplace_back(isa_name(static_cast<Isa>(i)));
   return names;
 }
+
+// For a `with` block: from entry to exit, on one thread.
+class FloatEnvironmentBlock {
+public:
+  void enter() {
+    if (environment_) throw std::runtime_error("FloatEnvironment: is entered already");
+    environment_.emplace();
+  }
+  void exit() { environment_.reset(); }
+
+private:
+  std::optional<FloatEnvironment> environment_;
+};
 
 }  // namespace
 
@@ -62,6 +78,12 @@ void bind_runtime(py::module_& m) {
       "force_isa", [](const std::string& name) { force_isa(isa_by_name(name)); }, py::arg("isa"),
       "Force an instruction set for calls from this thread.");
   m.def("unforce_isa", &unforce_isa, "Undo force_isa.");
+  py::class_<FloatEnvironmentBlock>(
+      m, "FloatEnvironment",
+      "Context manager: round to nearest and compute subnormals on this thread, whatever the caller has set.")
+      .def(py::init<>())
+      .def("__enter__", [](FloatEnvironmentBlock& block) { block.enter(); })
+      .def("__exit__", [](FloatEnvironmentBlock& block, const py::args&) { block.exit(); });
   m.def("available_cpus", &available_cpus, "CPUs in the affinity mask and the cgroup's quota.");
   m.def("default_threads", &default_threads, "Threads of a call that names none.");
 }

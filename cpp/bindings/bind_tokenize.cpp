@@ -8,7 +8,7 @@
 
 #include "arrays.hpp"
 #include "bind.hpp"
-#include "evtok/parallel.hpp"
+#include "evtok/float_environment.hpp"
 #include "evtok/stream_out.hpp"
 #include "evtok/tokenize.hpp"
 
@@ -57,8 +57,8 @@ public:
                                                  active_isa());
     BinTable<T>& t = search->table();
     t.check = true;
-    t.lowest = static_cast<T>(options["lowest"].cast<double>());
-    t.highest = static_cast<T>(options["highest"].cast<double>());
+    t.lowest = rounded_to<T>(options["lowest"].cast<double>());
+    t.highest = rounded_to<T>(options["highest"].cast<double>());
     t.first = options["first"].cast<int32_t>();
     t.last = options["last"].cast<int32_t>();
     t.origin = options["origin"].cast<int32_t>();

@@ -7,6 +7,8 @@
 #include <string>
 #include <type_traits>
 
+#include "evtok/float_environment.hpp"
+
 namespace evtok {
 namespace {
 
@@ -92,6 +94,7 @@ template <class T>
 BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
     : edges_(edges, edges + checked_count(n_edges)), kernel_(accumulate_bins_for<T>(isa)),
       sum_(sum_bins_for<T>(isa)) {
+  const FloatEnvironment environment;  // coarse32 and fine32 are rounded here
   table_ = BinTable<T>{};
   table_.edges = edges_.data();
   table_.n_edges = static_cast<int32_t>(n_edges);

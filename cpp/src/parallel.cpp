@@ -16,10 +16,6 @@
 #include <string>
 #include <thread>
 
-#ifdef EVTOK_X86
-#include <xmmintrin.h>
-#endif
-
 namespace evtok {
 namespace {
 
@@ -255,17 +251,5 @@ void parallel_for(int64_t n, int64_t grain, int threads, const std::function<voi
   } inside;
   the_pool().run(loop);
 }
-
-#ifdef EVTOK_X86
-FloatEnvironment::FloatEnvironment() : saved_(_mm_getcsr()) {
-  _mm_setcsr((saved_ & 0x3Fu) | 0x1F80u);  // every exception masked, round to nearest, no flush to zero
-}
-FloatEnvironment::~FloatEnvironment() {
-  _mm_setcsr(saved_);
-}
-#else
-FloatEnvironment::FloatEnvironment() : saved_(0) {}
-FloatEnvironment::~FloatEnvironment() = default;
-#endif
 
 }  // namespace evtok

@@ -15,16 +15,16 @@ _PIECE = 1 << 19
 
 
 def digitize(
-    x: Any, edges: npt.ArrayLike, right: bool = False, threads: int | None = None, out: Any | None = None
+    x: Any, bins: npt.ArrayLike, right: bool = False, threads: int | None = None, out: Any | None = None
 ) -> Any:
-    """Return the bin of each value among `edges`, as `numpy.digitize` does, bit for bit.
+    """Return the bin of each value among `bins`, as `numpy.digitize` does, bit for bit.
 
     Parameters
     ----------
     x : array of real numbers, any shape and layout
         NumPy array, torch tensor on the CPU, or flat awkward array; a scalar gives a scalar.
-    edges : array (n_edges,)
-        Increasing or decreasing.
+    bins : array (n_edges,)
+        Edges, increasing or decreasing.
     right : bool
         False: bin i is ``edges[i - 1] <= x < edges[i]``. True: ``edges[i - 1] < x <= edges[i]``.
         (`torch.bucketize` means the opposite by its `right`.)
@@ -41,19 +41,25 @@ def digitize(
     Raises
     ------
     TypeError
-        `x` or `edges` are not real numbers.
+        `x` or `bins` are not real numbers.
     ValueError
-        `edges` are not one-dimensional, or not monotonic, or `out` does not fit.
+        `bins` are not one-dimensional, or not monotonic, or `out` does not fit, or `threads` are fewer than 0 or more
+        than 4096.
 
     Notes
     -----
     Values and edges of any two dtypes are compared exactly, as NumPy does after its promotion. Integers that float64
     cannot hold, float128, and edges that hold NaN are left to NumPy itself; `evtok.last_backend` tells.
     """
+    with _core.FloatEnvironment():  # thresholds are computed here too: a caller's mode must not reach them
+        return _digitize(x, bins, right, threads or 0, out)
+
+
+def _digitize(x: Any, bins: npt.ArrayLike, right: bool, threads: int, out: Any | None) -> Any:
     values = _arrays.to_numpy(x, "x")
-    borders = _arrays.to_numpy(edges, "edges")
+    borders = _arrays.to_numpy(bins, "bins")
     if borders.ndim != 1:
-        raise ValueError(f"edges: expected one dimension, got shape {borders.shape}")
+        raise ValueError(f"bins: expected one dimension, got shape {borders.shape}")
     if out is not None:
         _check_out(out, values)
     if not (_is_exact(values) and _is_exact(borders)) or bool(np.isnan(borders).any()):
@@ -74,18 +80,18 @@ def digitize(
     codes = np.empty(values.shape, np.int64) if out is None else out
     flat = codes.reshape(-1)
     if values.dtype == dtype and values.flags.c_contiguous and values.flags.aligned:
-        _core.digitize(values.reshape(-1), thresholds, right, falling, threads or 0, flat)
+        _core.digitize(values.reshape(-1), thresholds, right, falling, threads, flat)
     else:
         source = values.reshape(-1) if values.flags.c_contiguous else values.flat
         for start in range(0, values.size, _PIECE):
             piece = np.require(source[start : start + _PIECE], dtype, ("C", "A"))
-            _core.digitize(piece, thresholds, right, falling, threads or 0, flat[start : start + _PIECE])
+            _core.digitize(piece, thresholds, right, falling, threads, flat[start : start + _PIECE])
     _backend.used_native()
     return codes if out is not None else _finish(codes, x)
 
 
 def _finish(codes: npt.NDArray[np.int64], x: Any) -> Any:
-    return _arrays.like(codes, x) if codes.ndim else np.int64(codes[()])
+    return np.int64(codes[()]) if codes.ndim == 0 and _arrays.kind(x) != "torch" else _arrays.like(codes, x)
 
 
 def _is_exact(x: npt.NDArray[Any]) -> bool:
@@ -111,7 +117,7 @@ def _is_falling(borders: npt.NDArray[Any]) -> bool:
         return False
     if (borders[1:] <= borders[:-1]).all():
         return True
-    raise ValueError("edges: expected to increase or to decrease monotonically")
+    raise ValueError("bins: expected to increase or to decrease monotonically")
 
 
 def _check_out(out: Any, values: npt.NDArray[Any]) -> None:

@@ -5,7 +5,7 @@ These functions use IEEE 754 arithmetic alone. They are evaluated in float64 and
 the input, see ``kinematics.hpp`` and ``real_functions.hpp``; `evtok.reference` has the readable definitions.
 
 All functions take arrays of any shape and layout, NumPy or torch on CPU, broadcast them, and return the kind
-of the first one. The result is float32 if every input is float32 or float16, else float64; integers must be
+of the first one; a scalar gives a scalar. The result is float32 if every input is float32 or float16, else float64; integers must be
 exact in float64.
 """
 
@@ -17,20 +17,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evtok import _arrays, _core
+from evtok import _arrays, _backend, _core
 
 Array = npt.NDArray[Any]
 
 
-def pt_eta_phi(px: Any, py: Any, pz: Any, *, threads: int = 0) -> tuple[Any, Any, Any]:
+def pt_eta_phi(px: Any, py: Any, pz: Any, *, threads: int | None = None) -> tuple[Any, Any, Any]:
     """Transverse momentum, pseudorapidity and azimuth of momenta.
 
     Parameters
     ----------
     px, py, pz : array (...)
         Components of the momentum in one unit.
-    threads : int
-        0 means the default. The bits do not depend on it.
+    threads : int, optional
+        By default `EVTOK_NUM_THREADS` or the CPUs that this process may use. The bits do not depend on it.
 
     Returns
     -------
@@ -45,23 +45,24 @@ def pt_eta_phi(px: Any, py: Any, pz: Any, *, threads: int = 0) -> tuple[Any, Any
     """
     (x, y, z), shape = _columns(px=px, py=py, pz=pz)
     results = tuple(np.empty_like(x) for _ in range(3))
-    _core.pt_eta_phi(x, y, z, threads, *results)
-    pt, eta, phi = (_arrays.like(result.reshape(shape), px) for result in results)
+    _core.pt_eta_phi(x, y, z, threads or 0, *results)
+    _backend.used_native()
+    pt, eta, phi = (_shaped(result, shape, px) for result in results)
     return pt, eta, phi
 
 
-def delta_phi(a: Any, b: Any, *, threads: int = 0) -> Any:
-    """Difference of azimuths a - b, wrapped to [-π, π).
+def delta_phi(a: Any, b: Any, *, threads: int | None = None) -> Any:
+    """Difference of azimuths a - b, wrapped to the half-open interval from -π to π as far as rounding allows.
 
-    In float64 this is bit for bit NumPy's ``(a - b + pi) % (2 * pi) - pi``; for float32 inputs the same is
+    A difference just below -π can give exactly +π: adding 2π to it rounds to that. In float64 this is bit for bit NumPy's ``(a - b + pi) % (2 * pi) - pi``; for float32 inputs the same is
     evaluated in float64 and rounded once. NaN where a or b is not finite.
 
     Parameters
     ----------
     a, b : array (...)
         Angles in radians.
-    threads : int
-        0 means the default.
+    threads : int, optional
+        As for `pt_eta_phi`.
     """
     return _map(_core.delta_phi, threads, a=a, b=b)
 
@@ -69,27 +70,30 @@ def delta_phi(a: Any, b: Any, *, threads: int = 0) -> Any:
 def delta_eta(a: Any, b: Any) -> Any:
     """Difference of pseudorapidities a - b, rounded once."""
     (left, right), shape = _columns(a=a, b=b)
-    with np.errstate(all="ignore"):  # infinite pseudorapidities are values here
-        return _arrays.like(np.asarray(left - right).reshape(shape), a)
+    # Infinite pseudorapidities are values here.
+    with _core.FloatEnvironment(), np.errstate(all="ignore"):
+        difference = left - right
+    _backend.used_peer("numpy")
+    return _shaped(difference, shape, a)
 
 
-def log(x: Any, *, threads: int = 0) -> Any:
+def log(x: Any, *, threads: int | None = None) -> Any:
     """Natural logarithm; in float64 within 1 ulp. -inf at 0, NaN below."""
     return _map(_core.natural_log, threads, x=x)
 
 
-def asinh(x: Any, *, threads: int = 0) -> Any:
+def asinh(x: Any, *, threads: int | None = None) -> Any:
     """Inverse hyperbolic sine; in float64 within 2 ulp."""
     return _map(_core.inverse_sinh, threads, x=x)
 
 
-def atan2(y: Any, x: Any, *, threads: int = 0) -> Any:
+def atan2(y: Any, x: Any, *, threads: int | None = None) -> Any:
     """Angle of (x, y) from -π to π; in float64 within 2 ulp, with the signs of C's atan2; NaN if not finite."""
     return _map(_core.arc_tangent, threads, y=y, x=x)
 
 
 def jet_axis(
-    offsets: npt.ArrayLike, px: Any, py: Any, pz: Any, *, threads: int = 0
+    offsets: npt.ArrayLike, px: Any, py: Any, pz: Any, *, threads: int | None = None
 ) -> tuple[Array, Array, Array]:
     """Axis of the sum of all momenta in each event.
 
@@ -99,8 +103,8 @@ def jet_axis(
         Objects of event i are rows ``offsets[i]:offsets[i + 1]``.
     px, py, pz : array (m,)
         Components of the momenta. They are added in float64 in the order of the objects.
-    threads : int
-        0 means the default. The bits do not depend on it.
+    threads : int, optional
+        By default `EVTOK_NUM_THREADS` or the CPUs that this process may use. The bits do not depend on it.
 
     Returns
     -------
@@ -117,16 +121,24 @@ def jet_axis(
         raise ValueError(f"px, py, pz: expected shape (m,), got {shape}")
     starts, begin, end = _arrays.check_offsets(_arrays.offsets(offsets, "offsets"), len(x), max(1, len(x)))
     results = tuple(np.empty(len(starts) - 1, x.dtype) for _ in range(3))
-    _core.jet_axis(starts, x[begin:end], y[begin:end], z[begin:end], threads, *results)
+    _core.jet_axis(starts, x[begin:end], y[begin:end], z[begin:end], threads or 0, *results)
+    _backend.used_native()
     pt, eta, phi = results
     return pt, eta, phi
 
 
-def _map(kernel: Callable[..., None], threads: int, **inputs: Any) -> Any:
+def _map(kernel: Callable[..., None], threads: int | None, **inputs: Any) -> Any:
     columns, shape = _columns(**inputs)
     result = np.empty_like(columns[0])
-    kernel(*columns, threads, result)
-    return _arrays.like(result.reshape(shape), next(iter(inputs.values())))
+    kernel(*columns, threads or 0, result)
+    _backend.used_native()
+    return _shaped(result, shape, next(iter(inputs.values())))
+
+
+def _shaped(result: Array, shape: tuple[int, ...], x: Any) -> Any:
+    """Return `result` with the broadcast shape, of the kind of `x`; a scalar where that has no dimensions."""
+    shaped = result.reshape(shape)
+    return shaped[()] if not shape and _arrays.kind(x) != "torch" else _arrays.like(shaped, x)
 
 
 def _columns(**inputs: Any) -> tuple[list[Array], tuple[int, ...]]:
@@ -146,4 +158,6 @@ def _columns(**inputs: Any) -> tuple[list[Array], tuple[int, ...]]:
     except ValueError as error:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise ValueError(f"expected arrays of one shape, got {shapes}") from error
-    return [np.require(array, dtype, ("C", "A")).reshape(-1) for array in broadcast], broadcast[0].shape
+    with _core.FloatEnvironment():  # a conversion must keep subnormal numbers
+        columns = [np.require(array, dtype, ("C", "A")).reshape(-1) for array in broadcast]
+    return columns, broadcast[0].shape

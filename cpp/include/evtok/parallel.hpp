@@ -11,6 +11,8 @@
 #include <exception>
 #include <functional>
 
+#include "evtok/float_environment.hpp"
+
 namespace evtok {
 
 /// Thrown by parallel_for when the interrupt check asked to stop; the results are incomplete.
@@ -33,18 +35,5 @@ int default_threads();
 /// `threads` 0 means default_threads(). The first exception of a body is rethrown here, once every thread has
 /// stopped.
 void parallel_for(int64_t n, int64_t grain, int threads, const std::function<void(int64_t, int64_t)>& body);
-
-/// Keeps the contract's floating-point environment (round to nearest, subnormals computed) while it lives,
-/// whatever the caller had set, and puts the caller's back.
-class FloatEnvironment {
-public:
-  FloatEnvironment();
-  ~FloatEnvironment();
-  FloatEnvironment(const FloatEnvironment&) = delete;
-  FloatEnvironment& operator=(const FloatEnvironment&) = delete;
-
-private:
-  unsigned saved_;
-};
 
 }  // namespace evtok

@@ -9,6 +9,7 @@ token.
 from __future__ import annotations
 
 import math
+import struct
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from evtok import _core
 from evtok.errors import ArtefactError
 from evtok.tokenizers import exact_reals
 
@@ -27,6 +29,24 @@ KINDS = ("identity", "log", "log10", "log2", "log1p", "sqrt", "asinh")
 _BEYOND = 2000
 
 _BASES = {"log10": 10, "log2": 2}
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """Of a dtype, as float64. NumPy's finfo computes some of them, in whatever mode the process is in."""
+
+    highest: float
+    smallest: float  # above zero
+    above_minus_one: float  # the next number
+
+
+_LIMITS = {
+    np.dtype(np.float32): _Limits((2 - 2.0**-23) * 2.0**127, 2.0**-149, 2.0**-24 - 1),
+    # The bits of the smallest subnormal, which arithmetic that flushes subnormals would make 0.
+    np.dtype(np.float64): _Limits(
+        sys.float_info.max, struct.unpack("<d", struct.pack("<q", 1))[0], 2.0**-53 - 1
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -64,13 +84,12 @@ class Transform:
 
     def valid_range(self, dtype: npt.DTypeLike) -> tuple[float, float]:
         """Return the closed range of finite inputs of `dtype` (float32 or float64) at which t is defined."""
-        limits = np.finfo(_float_dtype(dtype))
-        highest = float(limits.max)
+        limits = _LIMITS[_float_dtype(dtype)]
         if self.kind in ("log", "log10", "log2"):
-            return float(limits.smallest_subnormal), highest
+            return limits.smallest, limits.highest
         if self.kind == "log1p":
-            return float(np.nextafter(limits.dtype.type(-1), limits.dtype.type(0))), highest
-        return (0.0 if self.kind == "sqrt" else -highest), highest
+            return limits.above_minus_one, limits.highest
+        return (0.0 if self.kind == "sqrt" else -limits.highest), limits.highest
 
     def forward(self, value: float) -> float:
         """t(value) of one valid number, correctly rounded to float64: the same on every machine, and slow.
@@ -81,16 +100,17 @@ class Transform:
             `value` lies outside `valid_range`.
         """
         lowest, highest = self.valid_range(np.float64)
-        if not lowest <= value <= highest:
-            raise ValueError(f"{self.kind} is not defined at {value}: expected {lowest} to {highest}")
-        number = _forward(self.kind, Fraction(value))
-        shifted = exact_reals.affine(number, -Fraction(self.subtract), Fraction(self.multiply))
-        return exact_reals.decide(shifted, _round_nearest)
+        with _core.FloatEnvironment():
+            if not lowest <= value <= highest:
+                raise ValueError(f"{self.kind} is not defined at {value}: expected {lowest} to {highest}")
+            number = _forward(self.kind, Fraction(value))
+            shifted = exact_reals.affine(number, -Fraction(self.subtract), Fraction(self.multiply))
+            return exact_reals.decide(shifted, _round_nearest)
 
     def inverse_float(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Inverse of t in float64, by NumPy's functions, in any shape; good enough for bin centres."""
-        q = np.asarray(values, np.float64) / self.multiply + self.subtract
-        with np.errstate(over="ignore"):
+        with _core.FloatEnvironment(), np.errstate(over="ignore"):
+            q = np.asarray(values, np.float64) / self.multiply + self.subtract
             inverse: Any = {
                 "identity": np.positive,
                 "log": np.exp,
@@ -156,8 +176,14 @@ def fold_edges(
     ValueError
         Edges that are NaN or not one-dimensional.
     """
-    kept = np.asarray(edges, np.float64)
     wanted = _float_dtype(dtype)
+    with _core.FloatEnvironment():
+        return _fold(np.asarray(edges, np.float64), transform, wanted, right)
+
+
+def _fold(
+    kept: npt.NDArray[np.float64], transform: Transform, wanted: np.dtype[np.floating], right: bool
+) -> npt.NDArray[Any]:
     if kept.ndim != 1:
         raise ValueError(f"edges: expected shape (n,), got {kept.shape}")
     if np.isnan(kept).any():
