@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import operator
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,9 @@ class TokenDataset:
 
     Notes
     -----
+    Shards of Parquet are for reading in order: an event at random costs decompressing its whole batch, and only the
+    last few are kept. Take Arrow for training, which shuffles.
+
     ``dataset[i]`` is a read-only view (k,) into the mapped file, uint16 or int32. A dataset is pickled as its
     path, so it passes to workers of a ``torch.utils.data.DataLoader`` by fork and by spawn.
     """
@@ -58,8 +62,7 @@ class TokenDataset:
         with OutputFolder(self.folder, create=False) as opened:
             name = str(self.folder / manifests.NAME)
             self._manifest: Manifest = require_manifest(opened.read(manifests.NAME), name)
-        if not self._manifest.complete:
-            raise ShardError(f"{self.folder}: the job is not finished; run the same command again to go on")
+        self._manifest.require_finished(str(self.folder))
         plan = self._manifest.plan
         self.tokenizer = load_tokenizer(self.folder / "tokenizer")
         if self.tokenizer.fingerprint != plan.fingerprint:
@@ -69,7 +72,6 @@ class TokenDataset:
             )
         self._layout = plan.layout()
         self._events_per_batch = plan.events_per_batch
-        self._tasks = {task.index: task for task in plan.tasks()}
         self._ends = np.cumsum([shard.events for shard in self._manifest.shards], dtype=np.int64).tolist()
         self._shards: dict[int, ShardFile] = {}
         self._batches: dict[tuple[int, int], Batch] = {}
@@ -120,7 +122,10 @@ class TokenDataset:
         """Return the ids (k,) of one event, a view; or the `Tokens` of a slice."""
         if isinstance(which, slice):
             return self._slice(*which.indices(len(self)))
-        i = int(which)
+        try:
+            i = operator.index(which)
+        except TypeError:
+            raise TypeError(f"expected an int or a slice, got {which!r:.80}") from None
         if not -len(self) <= i < len(self):
             raise IndexError(f"event {i}: there are {len(self)} events")
         batch, k = self._locate(i % len(self))
@@ -148,18 +153,24 @@ class TokenDataset:
 
     def row(self, i: int) -> dict[str, Any]:
         """Return ``{"ids": (k,), "entry": ..., field: ...}`` of one event."""
-        if not 0 <= i < len(self):
-            raise IndexError(f"event {i}: there are {len(self)} events")
-        batch, k = self._locate(i)
+        batch, k = self._locate(self._position(i))
         ids = batch.ids[batch.offsets[k] : batch.offsets[k + 1]]
         return {"ids": ids, **{name: values[k].item() for name, values in batch.columns.items()}}
 
     def file_of(self, i: int) -> str:
         """Return the path of the input that event `i` came from."""
+        i = self._position(i)
         shard = self._manifest.shards[bisect.bisect_right(self._ends, i)]
-        return self._manifest.plan.inputs[self._tasks[shard.index].file].path
+        plan = self._manifest.plan
+        return plan.inputs[plan.task(shard.index).file].path
 
     # ---- finding --------------------------------------------------------------------------------
+
+    def _position(self, i: int) -> int:
+        i = operator.index(i)
+        if not 0 <= i < len(self):
+            raise IndexError(f"event {i}: expected 0 to {len(self) - 1}, there are {len(self)} events")
+        return i
 
     def _locate(self, i: int) -> tuple[Batch, int]:
         shard = bisect.bisect_right(self._ends, i)
@@ -201,7 +212,7 @@ class TokenDataset:
         found = self._shards.get(k)
         if found is None:
             entry = self._manifest.shards[k]
-            task = self._tasks[entry.index]
+            task = self._manifest.plan.task(entry.index)
             name = task.stem + ".json"
             with OutputFolder(self.folder, create=False) as opened:
                 record = read_record(opened.read(name), self._manifest.plan, task, str(self.folder / name))

@@ -110,8 +110,10 @@ class OutputFolder:
         Raises
         ------
         ShardError
-            There is no such file, or it is not a regular one.
+            There is no such file, or it is not a regular one, or its name could lead out of the folder.
         """
+        if not _NAME.fullmatch(name):
+            raise ShardError(f"{self.path}: {name!r:.80} is not a name that evtok gives to a file of a job")
         try:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._fd)
         except OSError as error:

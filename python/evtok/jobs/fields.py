@@ -14,6 +14,8 @@ from evtok.jobs.documents import only_keys
 
 LARGEST = 2**63 - 1
 HASH = re.compile(r"[0-9a-f]{64}")
+#: A text that UTF-8 can hold; a JSON document can also hold halves of surrogate pairs.
+PLAIN = re.compile(r"[^\0\ud800-\udfff]+")
 SHORT_HASH = re.compile(r"[0-9a-f]{32}")
 
 

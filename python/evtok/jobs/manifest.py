@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 from evtok.errors import JobError, ShardError
-from evtok.jobs.documents import only_keys, seal, unseal
+from evtok.jobs.documents import seal, unseal
+from evtok.jobs.fields import HASH, Fields, integer, text
 from evtok.jobs.plan import Plan, Task
 from evtok.jobs.record import Counts, ShardRecord
 
@@ -108,15 +109,90 @@ class Manifest:
             raise ShardError(
                 f"{name}: format {content.get('format')!r}; this evtok reads format {MANIFEST_FORMAT}"
             )
-        found = only_keys(content, ["format", *(field.name for field in fields(cls))], name)
-        return cls(
+        found = Fields(content, ["format", *(field.name for field in fields(cls))], name)
+        manifest = cls(
             Plan.from_json(found["plan"], name),
-            found["complete"],
-            tuple(ShardEntry(*row) for row in found["shards"]),
-            tuple(Refused(**row) for row in found["refused"]),
-            tuple(Counts.from_json(row, name) for row in found["files"]),
+            found.boolean("complete"),
+            tuple(
+                _entry(row, found.where("shards")) for row in found.rows("shards", len(fields(ShardEntry)))
+            ),
+            tuple(_refused(row, found.where("refused")) for row in found.rows("refused")),
+            tuple(Counts.from_json(row, name) for row in found.rows("files")),
             Counts.from_json(found["totals"], name),
         )
+        manifest._check(name)
+        return manifest
+
+    def _check(self, name: str) -> None:
+        """Refuse shards that the plan does not have, and a finished job without all of them."""
+        plan, suffix = self.plan, self.plan.layout().suffix
+        for parts in (self.shards, self.refused):
+            indices = [part.index for part in parts]
+            if indices != sorted(set(indices)):
+                raise ShardError(f"{name}: its shards are not in order, or one is there twice")
+        for entry in self.shards:
+            task = plan.task(entry.index)
+            if entry.name != task.stem + suffix or entry.events > task.stop - task.start:
+                raise ShardError(f"{name}: shard {entry.index} is not the one of the plan")
+        for lost in self.refused:
+            if Task(lost.index, lost.file, lost.start, lost.stop) != plan.task(lost.index):
+                raise ShardError(f"{name}: refused range {lost.index} is not the one of the plan")
+        both = {entry.index for entry in self.shards} & {lost.index for lost in self.refused}
+        if both or (self.complete and not self.all_done):
+            raise ShardError(
+                f"{name}: {len(self.shards)} shards and {len(self.refused)} refused ranges are not the "
+                f"{plan.n_tasks} of the plan"
+            )
+        if len(self.files) not in ((len(plan.inputs),) if self.complete else (0, len(plan.inputs))):
+            raise ShardError(f"{name}: counts of {len(self.files)} files, the plan has {len(plan.inputs)}")
+
+    @property
+    def all_done(self) -> bool:
+        """Whether every range is a shard or refused."""
+        return len(self.shards) + len(self.refused) == self.plan.n_tasks
+
+    def require_finished(self, folder: str) -> None:
+        """Refuse a job that is not finished.
+
+        Raises
+        ------
+        ShardError
+            Saying what to do.
+        """
+        if self.complete:
+            return
+        if self.files and self.all_done:
+            raise ShardError(
+                f"{folder}: the job is not finished: {self.totals.quarantined} of {self.totals.read} events, or "
+                "whole files, are in quarantine, which was not allowed; run again with --allow-quarantine "
+                "(allow_quarantine), or mend the events"
+            )
+        raise ShardError(f"{folder}: the job is not finished; run the same command again to go on")
+
+
+def _entry(row: list[Any], name: str) -> ShardEntry:
+    return ShardEntry(
+        name=text(row[0], name),
+        index=integer(row[1], name),
+        size=integer(row[2], name),
+        sha256=text(row[3], name, HASH),
+        content=text(row[4], name, HASH),
+        events=integer(row[5], name),
+        ids=integer(row[6], name),
+        quarantined=integer(row[7], name),
+    )
+
+
+def _refused(row: Any, name: str) -> Refused:
+    found = Fields(row, [field.name for field in fields(Refused)], name)
+    return Refused(
+        index=found.integer("index"),
+        file=found.integer("file"),
+        start=found.integer("start"),
+        stop=found.integer("stop"),
+        reason=found.text("reason"),
+        quarantine_sha256=found.text("quarantine_sha256", HASH),
+    )
 
 
 def entry_of(r: ShardRecord) -> ShardEntry:
@@ -140,6 +216,10 @@ def read_record(data: bytes | None, plan: Plan, task: Task, name: str) -> ShardR
     expected = (plan.digest(), task.index, task.file, task.start, task.stop, task.stem + plan.layout().suffix)
     if (record.plan, record.index, record.file, record.start, record.stop, record.name) != expected:
         raise ShardError(f"{name}: the record is of another job or another range than its name says")
+    full = [batch.events for batch in record.batches[:-1]]
+    last = [batch.events for batch in record.batches[-1:]]
+    if any(n != plan.events_per_batch for n in full) or any(n > plan.events_per_batch for n in last):
+        raise ShardError(f"{name}: its batches do not hold {plan.events_per_batch} events each")
     return record
 
 

@@ -7,13 +7,17 @@ times.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from itertools import accumulate
 from typing import Any, Self
 
-from evtok.errors import JobError
-from evtok.jobs.documents import digest, only_keys
-from evtok.jobs.shard_format import FORMAT_VERSION, ShardLayout
+from evtok.errors import JobError, ShardError
+from evtok.jobs.documents import digest
+from evtok.jobs.fields import HASH, LARGEST, PLAIN, Fields, integer, one_of, refuse, text
+from evtok.jobs.shard_format import COLUMN_DTYPES, CONTAINERS, ENTRY, FORMAT_VERSION, ShardLayout
 
 EVENTS_PER_SHARD = 1_000_000
 DEFAULT_KEEP = ("label", "weight", "event")
@@ -79,13 +83,26 @@ class Plan:
     pyarrow: str
     format: int = FORMAT_VERSION
 
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(-(-file.n_events // self.events_per_shard) for file in self.inputs))
+
+    @property
+    def n_tasks(self) -> int:
+        """Number of ranges."""
+        return self._ends[-1] if self._ends else 0
+
+    def task(self, index: int) -> Task:
+        """Return a range by its number; none spans two files."""
+        if not 0 <= index < self.n_tasks:
+            raise ShardError(f"shard {index}: the plan has {self.n_tasks} shards")
+        k = bisect.bisect_right(self._ends, index)
+        start = (index - (self._ends[k - 1] if k else 0)) * self.events_per_shard
+        return Task(index, k, start, min(start + self.events_per_shard, self.inputs[k].n_events))
+
     def tasks(self) -> Iterator[Task]:
-        """Yield the ranges in the order of the inputs; none spans two files."""
-        index = 0
-        for k, file in enumerate(self.inputs):
-            for start in range(0, file.n_events, self.events_per_shard):
-                yield Task(index, k, start, min(start + self.events_per_shard, file.n_events))
-                index += 1
+        """Yield the ranges in the order of the inputs."""
+        return (self.task(index) for index in range(self.n_tasks))
 
     def layout(self) -> ShardLayout:
         """Return columns and metadata of the shards."""
@@ -109,14 +126,34 @@ class Plan:
 
     @classmethod
     def from_json(cls, content: Any, name: str) -> Self:
-        """Read what `to_json` returned."""
-        found = only_keys(content, [field.name for field in fields(cls)], name)
-        keys = [field.name for field in fields(PlannedInput)]
-        found["inputs"] = tuple(
-            PlannedInput(**only_keys(row, keys, f"{name}: inputs")) for row in found["inputs"]
+        """Read what `to_json` returned.
+
+        Raises
+        ------
+        ShardError
+            A value that no plan has.
+        """
+        found = Fields(content, [field.name for field in fields(cls)], f"{name}: plan")
+        container = one_of(found["container"], CONTAINERS, found.where("container"))
+        vocab_size = found.integer("vocab_size", 1, 2**31 - 1)
+        inputs = tuple(_input(row, found.where("inputs")) for row in found.rows("inputs"))
+        integer(sum(file.n_events for file in inputs), f"{name}: events of all inputs")
+        return cls(
+            inputs=inputs,
+            schema=found.text("schema", HASH),
+            fingerprint=found.text("fingerprint", HASH),
+            vocab_size=vocab_size,
+            pad_id=found.integer("pad_id", -1, vocab_size - 1),
+            numerics=found.integer("numerics"),
+            container=container,
+            codec=one_of(found["codec"], [CONTAINERS[container]], found.where("codec")),
+            events_per_shard=found.integer("events_per_shard", 1),
+            events_per_batch=found.integer("events_per_batch", 1, 2**31 - 1),
+            columns=_columns(found.rows("columns", 2), found.where("columns")),
+            evtok=found.text("evtok", PLAIN),
+            pyarrow=found.text("pyarrow", PLAIN),
+            format=found.integer("format", FORMAT_VERSION, FORMAT_VERSION),
         )
-        found["columns"] = tuple((row[0], row[1]) for row in found["columns"])
-        return cls(**found)
 
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for two runs to write one folder: all but where the inputs lie."""
@@ -148,6 +185,27 @@ class Plan:
                 + "; ".join(changes)
                 + ". Write to another folder, or run with the ingredients of this one"
             )
+
+
+def _input(row: Any, name: str) -> PlannedInput:
+    found = Fields(row, [field.name for field in fields(PlannedInput)], name)
+    unreadable = found.optional_text("unreadable")
+    return PlannedInput(
+        path=found.text("path"),
+        tree=found.optional_text("tree"),
+        n_events=found.integer("n_events", 0, 0 if unreadable is not None else LARGEST),
+        size=found.integer("size"),
+        stamp=found.text("stamp"),
+        unreadable=unreadable,
+    )
+
+
+def _columns(rows: list[Any], name: str) -> tuple[tuple[str, str], ...]:
+    columns = tuple((text(key, name, PLAIN), one_of(dtype, COLUMN_DTYPES, name)) for key, dtype in rows)
+    names = ["tokens", *(key for key, _ in columns)]
+    if columns[:1] != (ENTRY,) or len(set(names)) != len(names):
+        raise refuse(name, "entry, then kept fields of other names", [key for key, _ in columns])
+    return columns
 
 
 def _input_changes(before: Sequence[PlannedInput], now: Sequence[PlannedInput]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from evtok._optional import require
 from evtok.errors import JobError
 from evtok.jobs.inputs import stamp
 from evtok.jobs.plan import Plan, PlannedInput
-from evtok.jobs.shard_format import CONTAINERS, EVENTS_PER_BATCH
+from evtok.jobs.shard_format import CONTAINERS, ENTRY, EVENTS_PER_BATCH
 
 
 def make_plan(
@@ -47,6 +48,10 @@ def make_plan(
     """
     if container not in CONTAINERS:
         raise JobError(f"format: expected one of {', '.join(CONTAINERS)}, got {container!r}")
+    try:
+        events_per_shard = operator.index(events_per_shard)
+    except TypeError:
+        raise JobError(f"events_per_shard: expected an integer, got {events_per_shard!r}") from None
     if events_per_shard < 1:
         raise JobError(f"events_per_shard: expected at least 1, got {events_per_shard}")
     if not source.files:
@@ -66,7 +71,7 @@ def make_plan(
         codec=CONTAINERS[container],
         events_per_shard=events_per_shard,
         events_per_batch=EVENTS_PER_BATCH,
-        columns=(("entry", "int64"), *kept),
+        columns=(ENTRY, *kept),
         evtok=_core.version,
         pyarrow=require("pyarrow", extra="io").__version__,
     )

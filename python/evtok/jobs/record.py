@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from evtok.errors import JobError, ShardError
-from evtok.jobs.documents import only_keys, seal, unseal
+from evtok.jobs.documents import seal, unseal
+from evtok.jobs.fields import HASH, SHORT_HASH, Fields, integer, one_of, text
 
 RECORD_FORMAT = 1
 
@@ -83,9 +84,12 @@ class Counts:
     @classmethod
     def from_json(cls, content: Any, name: str) -> Self:
         """Read what `to_json` returned."""
-        found = only_keys(content, [field.name for field in fields(cls)], name)
-        numbers: dict[str, Any] = {k: float(v) if isinstance(v, str) else v for k, v in found.items()}
-        return cls(**numbers)
+        keys = [field.name for field in fields(cls)]
+        found = Fields(content, keys, f"{name}: counts")
+        weights = ("weight_read", "weight_written")
+        values: dict[str, Any] = {key: found.integer(key) for key in keys if key not in weights}
+        values |= {key: _weight(found[key], found.where(key)) for key in weights}
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -140,12 +144,60 @@ class ShardRecord:
             raise ShardError(
                 f"{name}: format {content.get('format')!r}; this evtok reads format {RECORD_FORMAT}"
             )
-        found = only_keys(content, [field.name for field in fields(cls)] + ["format"], name)
-        del found["format"]
-        found["counts"] = Counts.from_json(found["counts"], name)
-        found["batches"] = tuple(BatchRecord(row[0], row[1], Segment(*row[2:])) for row in found["batches"])
-        found["end"] = Segment(**only_keys(found["end"], ("offset", "size", "xxh3_128"), name))
-        return cls(**found)
+        found = Fields(content, [field.name for field in fields(cls)] + ["format"], name)
+        source = found["source"]
+        record = cls(
+            plan=found.text("plan", HASH),
+            index=found.integer("index"),
+            file=found.integer("file"),
+            start=found.integer("start"),
+            stop=found.integer("stop"),
+            name=found.text("name"),
+            size=found.integer("size"),
+            sha256=found.text("sha256", HASH),
+            content=found.text("content", HASH),
+            fingerprint=found.text("fingerprint", HASH),
+            source="" if source == "" else found.text("source", HASH),
+            ids=found.integer("ids"),
+            counts=Counts.from_json(found["counts"], name),
+            batches=tuple(_batch(row, found.where("batches")) for row in found.rows("batches", 5)),
+            end=_segment([Fields(found["end"], _SEGMENT, name)[key] for key in _SEGMENT], name),
+            quarantine_sha256=found.optional_text("quarantine_sha256", HASH),
+        )
+        record._check(name)
+        return record
+
+    def _check(self, name: str) -> None:
+        """Refuse batches that do not add up to the shard, or lie elsewhere than one after the other."""
+        position = 0
+        for segment in (*(batch.segment for batch in self.batches), self.end):
+            if segment.offset != position:
+                raise ShardError(
+                    f"{name}: a batch begins at {segment.offset}, the one before ends at {position}"
+                )
+            position += segment.size
+        sums = (sum(b.events for b in self.batches), sum(b.ids for b in self.batches), position)
+        if sums != (self.counts.written, self.ids, self.size):
+            raise ShardError(
+                f"{name}: its batches hold {sums} events, ids and bytes, which it does not state"
+            )
+
+
+_SEGMENT = tuple(field.name for field in fields(Segment))
+
+
+def _batch(row: list[Any], name: str) -> BatchRecord:
+    return BatchRecord(integer(row[0], name, 1), integer(row[1], name), _segment(row[2:], name))
+
+
+def _segment(row: list[Any], name: str) -> Segment:
+    return Segment(integer(row[0], name), integer(row[1], name), text(row[2], name, SHORT_HASH))
+
+
+def _weight(value: Any, name: str) -> float | None:
+    if value is None or isinstance(value, float):
+        return value
+    return float(one_of(value, ("nan", "inf", "-inf"), name))
 
 
 def _sum(a: float | None, b: float | None) -> float | None:

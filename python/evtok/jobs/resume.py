@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from evtok.errors import JobError, ShardError
@@ -84,6 +86,19 @@ def is_shard_name(name: str) -> bool:
     """Whether a name is one that shards or their records have."""
     stem, dot, suffix = name.rpartition(".")
     return bool(dot) and suffix in (*CONTAINERS, "json") and stem.startswith("shard-")
+
+
+def index_of(name: str, suffixes: Collection[str], plan: Plan) -> int | None:
+    """Return the task that a shard or record of this name belongs to, None for other names."""
+    digits, dot, suffix = name.removeprefix("shard-").partition(".")
+    if (
+        dot + suffix not in suffixes
+        or not re.fullmatch(r"[0-9]{6,18}", digits)
+        or int(digits) >= plan.n_tasks
+    ):
+        return None
+    task = plan.task(int(digits))
+    return task.index if name == task.stem + dot + suffix else None
 
 
 def _record(folder: OutputFolder, plan: Plan, task: Task) -> ShardRecord | None:

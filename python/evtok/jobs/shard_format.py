@@ -24,6 +24,11 @@ EVENTS_PER_BATCH = 16_384
 MAX_IDS_PER_BATCH = 2**31 - 1
 CONTAINERS = {"arrow": "none", "parquet": "zstd"}  # container: codec
 PREFIX = "evtok."
+ENTRY = ("entry", "int64")
+#: What fields of events can be.
+COLUMN_DTYPES = frozenset(
+    [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)] + ["float32", "float64"]
+)
 
 Array = npt.NDArray[Any]
 

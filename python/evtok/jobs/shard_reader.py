@@ -9,7 +9,7 @@ from typing import Any
 
 from evtok._optional import require
 from evtok.errors import ShardError
-from evtok.jobs.durable import describe
+from evtok.jobs.durable import OutputFolder, describe
 from evtok.jobs.record import Segment, ShardRecord
 from evtok.jobs.shard_format import Batch, ShardLayout, from_record_batch
 
@@ -38,7 +38,7 @@ class ShardFile:
         self, folder: Path, record: ShardRecord, layout: ShardLayout, *, verify: bool = True
     ) -> None:
         self.path, self.record, self._layout = folder / record.name, record, layout
-        self._bytes = _map(self.path, record.size)
+        self._bytes = _map(folder, record.name, record.size)
         self._unchecked = [verify] * len(record.batches)
         if verify:
             self._check(record.end, "its end")
@@ -80,13 +80,15 @@ class ShardFile:
             raise ShardError(f"{self.path}: {what} does not have its recorded hash; {_REMEDY}")
 
 
-def _map(path: Path, size: int) -> mmap.mmap:
+def _map(folder: Path, name: str, size: int) -> mmap.mmap:
+    path = folder / name
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError as error:
-        raise ShardError(f"{path}: the shard is missing; run the job again to write it") from error
-    except OSError as error:
-        raise ShardError(f"{path}: cannot open the shard: {describe(error)}") from error
+        with OutputFolder(folder, create=False) as opened:
+            fd = opened.open(name)
+    except ShardError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise ShardError(f"{path}: the shard is missing; run the job again to write it") from error
+        raise
     try:
         found = os.fstat(fd).st_size
         if found != size or size == 0:

@@ -27,7 +27,7 @@ def tokenize_files(
     events_per_shard: int = EVENTS_PER_SHARD,
     threads: int | None = None,
     schema: Schema | Mapping[str, Any] | str | os.PathLike[str] | None = None,
-    keep: Sequence[str] | None = None,
+    keep: Sequence[str] | str | None = None,
     allow_quarantine: bool = False,
     progress: Listener | None = None,
 ) -> JobReport:
@@ -42,14 +42,15 @@ def tokenize_files(
     output : path
         The folder. Run again with the same arguments, an interrupted job goes on, and a finished one is proven.
     format : {"arrow", "parquet"}
-        Arrow IPC is memory-mapped without a copy; Parquet is smaller.
+        Arrow IPC is memory-mapped without a copy: take it for training, which shuffles. Parquet is smaller and for
+        reading in order: any event costs decompressing the batch that it is in.
     events_per_shard : int
         Shards hold this many events of one file; the last of a file may hold fewer.
     threads : int, optional
         For encoding; by default all CPUs that this process may use. One more thread reads.
     schema : optional
         As for `evtok.open_events`.
-    keep : sequence of str, optional
+    keep : sequence of str, or one str, optional
         Fields of the event to keep beside its tokens; by default those of label, weight and event that the
         first file has. Its row in its file is always kept, as ``entry``.
     allow_quarantine : bool
@@ -70,11 +71,12 @@ def tokenize_files(
     InputFileError
         A file that cannot be read, unless quarantine is allowed.
     """
+    names = _names(keep)
     if not isinstance(tokenizer, BinnedTokenizer):
         tokenizer = load_tokenizer(tokenizer)
     source, unreadable = _open(expand(inputs), schema, tokenizer.required_columns, allow_quarantine)
     with source:
-        kept = _kept(source, DEFAULT_KEEP if keep is None else keep, required=keep is not None)
+        kept = _kept(source, DEFAULT_KEEP if keep is None else names, required=keep is not None)
         fields = dict.fromkeys((*tokenizer.required_fields, *(name for name, _ in kept)))
         chosen = source.select(tokenizer.required_columns, fields)
         plan = make_plan(
@@ -128,6 +130,20 @@ def _open(
             f"inputs: none of the {len(bad)} files can be read; the first: {bad[0].unreadable}"
         )
     return EventSource(good, chosen, columns=names, files=files), bad
+
+
+def _names(keep: Sequence[str] | str | None) -> tuple[str, ...]:
+    names = (keep,) if isinstance(keep, str) else tuple(keep or ())
+    for name in names:
+        if not isinstance(name, str):
+            raise JobError(f"keep: expected names of fields, got {name!r}")
+        if names.count(name) > 1:
+            raise JobError(f"keep: {name!r} is there twice")
+        if name in ("entry", "tokens"):
+            raise JobError(
+                f"keep: {name!r} is a column of every shard, and cannot be the name of a field to keep"
+            )
+    return names
 
 
 def _kept(source: EventSource, keep: Sequence[str], *, required: bool) -> list[tuple[str, str]]:

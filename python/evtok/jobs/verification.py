@@ -69,14 +69,14 @@ def verify(folder: str | os.PathLike[str]) -> VerifyReport:
             return report
         report.problems += _tokenizer(path, manifest.plan)
         report.problems += _foreign(opened, manifest)
-        if not manifest.complete:
-            report.problems.append(f"{path}: the job is not finished; run the same command again to go on")
+        try:
+            manifest.require_finished(str(path))
+        except ShardError as error:
+            report.problems.append(str(error))
         records = []
         entries = {entry.index: entry for entry in manifest.shards}
-        refused = {lost.index for lost in manifest.refused}
-        for task in manifest.plan.tasks():
-            if task.index in refused:
-                continue
+        for index in sorted(set(entries) | set(_recorded(opened, manifest))):
+            task = manifest.plan.task(index)
             try:
                 records.append(_shard(opened, manifest.plan, task, entries.get(task.index), report))
             except EvtokError as error:
@@ -174,7 +174,17 @@ def _foreign(folder: OutputFolder, manifest: Manifest) -> Iterator[str]:
     """Files that look like shards and belong to no task would be picked up by other readers."""
     suffixes = (manifest.plan.layout().suffix, ".json")
     refused = {lost.index for lost in manifest.refused}
-    known = {task.stem + s for task in manifest.plan.tasks() if task.index not in refused for s in suffixes}
     for name in folder.names():
-        if resume.is_shard_name(name) and name not in known:
-            yield f"{folder.path / name}: belongs to no task of this job; remove it"
+        if resume.is_shard_name(name):
+            index = resume.index_of(name, suffixes, manifest.plan)
+            if index is None or index in refused:
+                yield f"{folder.path / name}: belongs to no task of this job; remove it"
+
+
+def _recorded(folder: OutputFolder, manifest: Manifest) -> Iterator[int]:
+    """Yield the tasks that have a record; of an unfinished job the manifest does not list them."""
+    refused = {lost.index for lost in manifest.refused}
+    for name in folder.names():
+        index = resume.index_of(name, (".json",), manifest.plan)
+        if index is not None and index not in refused:
+            yield index
