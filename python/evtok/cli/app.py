@@ -60,12 +60,13 @@ def fit_tokenizer(
         bool,
         typer.Option("--skip-invalid", help="Leave NaN and the like out of the fit, instead of refusing."),
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another tokenizer there.")] = False,
 ) -> None:
     """Fit a tokenizer to events and write it."""
-    from evtok.cli.fit import fit
+    from evtok.cli.fit import fit, write
 
     tokenizer = fit(inputs, preset=preset, bins=bins, schema=schema, skip_invalid=skip_invalid)
-    tokenizer.save(output)
+    write(tokenizer, output, overwrite=overwrite)
     print(f"{output}: {tokenizer!r}")
 
 
@@ -92,8 +93,9 @@ def tokenize(
     """Write token shards; run again, go on where it stopped."""
     from evtok import tokenize_files
     from evtok.cli.listeners import listener
+    from evtok.cli.signals import signals
 
-    with listener(log_json=log_json) as told:
+    with listener(log_json=log_json) as seen, signals(seen) as told:
         report = tokenize_files(
             inputs,
             tokenizer,

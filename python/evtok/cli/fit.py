@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from evtok.errors import EvtokError, InputFileError
+from evtok.errors import EvtokError, InputFileError, SchemaError
 from evtok.events import Events
-from evtok.io import EventSource, open_events
-from evtok.tokenizers import BinnedTokenizer, defaults
+from evtok.io import EventSource, darkmachines, open_events
+from evtok.io.presets import load_schema, preset_names
+from evtok.tokenizers import BinnedTokenizer, defaults, load_tokenizer
+
+#: More bins than this are a slip of the keyboard, and would fill the memory.
+MAX_BINS = 1_000_000
 
 
 def fit(
@@ -36,11 +41,54 @@ def fit(
         else:
             tokenizer = defaults.for_events(_sample(found), parse_bins(bins))
         chosen = found.schema
+        _require(found, tokenizer)
     if tokenizer.is_fitted:
         return tokenizer
     columns, fields = tokenizer.required_columns, tokenizer.required_fields
     with open_events(inputs, chosen, columns=columns, fields=fields) as source:
         return tokenizer.fit(source, on_invalid="skip" if skip_invalid else "raise")
+
+
+def write(tokenizer: BinnedTokenizer, folder: Path, *, overwrite: bool) -> None:
+    """Write a tokenizer, but not in place of another one unless `overwrite` says so.
+
+    Raises
+    ------
+    EvtokError
+        Another tokenizer is there, or the folder cannot be written.
+    """
+    if not overwrite and (folder / "config.json").exists():
+        there = load_tokenizer(folder).fingerprint
+        if there != tokenizer.fingerprint:
+            raise EvtokError(
+                f"{folder}: holds another tokenizer (fingerprint {there[:16]}…, not {tokenizer.fingerprint[:16]}…); "
+                "tokens made with it need it: write elsewhere, or replace it with --overwrite"
+            )
+    try:
+        tokenizer.save(folder)
+    except OSError as error:
+        raise EvtokError(f"{folder}: cannot write the tokenizer: {error.strerror or error}") from error
+
+
+def _require(source: EventSource, tokenizer: BinnedTokenizer) -> None:
+    """Refuse files without the columns of a published scheme, and name the schemas that give them."""
+    try:
+        source.select(tokenizer.required_columns, tokenizer.required_fields)
+    except SchemaError as error:
+        needed = *tokenizer.required_columns, *tokenizer.required_fields
+        able = [name for name in preset_names() if set(needed) <= _names_of(name)]
+        raise EvtokError(
+            f"{error}; this tokenizer needs {', '.join(needed)}. Schemas that give these: "
+            f"{', '.join(able) or 'none; write one, or choose the columns in Python'}"
+        ) from error
+
+
+def _names_of(preset: str) -> set[str]:
+    """Return the columns and fields that a schema gives."""
+    schema = load_schema(preset)
+    if schema.formats == ("darkmachines",):  # a fixed layout: its names are the reader's
+        return {*darkmachines.COLUMNS, *darkmachines.FIELDS}
+    return {*schema.column_names, *schema.field_names}
 
 
 def _sample(source: EventSource) -> Events:
@@ -57,7 +105,9 @@ def parse_bins(text: str | None) -> dict[str, int]:
         if not part:
             continue
         name, equals, number = part.partition("=")
-        if not equals or not number.isdecimal() or int(number) < 1:
+        if not equals or not number.isdecimal() or not number.strip("0"):
             raise EvtokError(f"--bins: expected NAME=NUMBER, such as pt=40,eta=30; got {part!r}")
+        if len(number) > 9 or int(number) > MAX_BINS:
+            raise EvtokError(f"--bins: expected at most {MAX_BINS} bins, got {part!r}")
         bins[name.strip()] = int(number)
     return bins
