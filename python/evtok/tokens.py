@@ -84,8 +84,34 @@ class Tokens:
         if flat.dtype not in (np.uint16, np.int32):
             raise TypeError(f"ids: expected uint16 or int32, got {flat.dtype}")
         starts, begin, end = _arrays.check_offsets(_arrays.offsets(offsets, "offsets"), len(flat), len(flat))
-        self._ids = _arrays.read_only(flat[begin:end])
-        self._offsets = _arrays.read_only(starts)
+        self._set(flat[begin:end], starts, fingerprint, vocab_size, pad_id, report)
+
+    @classmethod
+    def _trusted(
+        cls,
+        ids: npt.NDArray[Any],
+        offsets: npt.NDArray[np.int64],
+        fingerprint: str,
+        vocab_size: int,
+        pad_id: int,
+        report: EncodeReport,
+    ) -> Self:
+        """Wrap what the kernel made."""
+        self = object.__new__(cls)
+        self._set(ids, offsets, fingerprint, vocab_size, pad_id, report)
+        return self
+
+    def _set(
+        self,
+        ids: npt.NDArray[Any],
+        offsets: npt.NDArray[np.int64],
+        fingerprint: str,
+        vocab_size: int,
+        pad_id: int,
+        report: EncodeReport | None,
+    ) -> None:
+        self._ids = _arrays.read_only(ids)
+        self._offsets = _arrays.read_only(offsets)
         self._fingerprint = fingerprint
         self._vocab_size = vocab_size
         self._pad_id = pad_id

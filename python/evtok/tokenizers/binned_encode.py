@@ -73,7 +73,7 @@ def encode(
     if counts["invalid"] and on_invalid == "raise":
         _raise_invalid(tokenizer, events, counts["first_invalid"], counts["invalid"])
     _backend.used_native()
-    return Tokens(
+    return Tokens._trusted(
         ids,
         offsets,
         fingerprint=tokenizer.fingerprint,
