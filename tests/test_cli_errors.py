@@ -93,3 +93,19 @@ def test_p42_signals(tmp_path: Path, fitted: list[object], number: int, code: in
     assert "of 1000000 events" in state
     assert "of 500 shards" in state
     assert last == f"evtok: {word}; what is recorded stays, run again to go on"
+
+
+def test_p20_unknown_objects_are_reported(tmp_path: Path) -> None:
+    """A tokenizer that knows jets alone, on events with leptons: the share of unk is said."""
+    import evtok
+    from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
+
+    events = Path(__file__).parents[1] / "examples" / "data" / "znunu.parquet"
+    tokenizer = BinnedTokenizer({"eta": Feature("eta", Uniform(9, -5, 5))}, types=("j",))
+    tokenizer.save(tmp_path / "tok")
+    done = run("tokenize", events, "--tokenizer", tmp_path / "tok", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    unknown = sum(tokenizer.encode(part).report.unknown for part in evtok.open_events(str(events)))  # type: ignore[union-attr]
+    assert unknown > 0
+    assert f"evtok: warning: {unknown} of " in done.stderr
+    assert "are unk" in done.stderr

@@ -76,7 +76,7 @@ def tokenize(
     tokenizer: Annotated[Path, typer.Option("--tokenizer", help="Folder of a tokenizer.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the shards.")],
     container: Annotated[
-        str, typer.Option("--format", help="arrow (memory-mapped) or parquet (smaller).")
+        str, typer.Option("--format", help="arrow (memory-mapped, any order) or parquet (smaller, in order).")
     ] = "arrow",
     events_per_shard: Annotated[int, typer.Option(help="Events in a shard.", min=1)] = 1_000_000,
     threads: Annotated[int | None, typer.Option(help="Threads that encode.", min=1)] = None,
@@ -113,6 +113,8 @@ def tokenize(
         f"{report.folder}: {report.shards} shards ({report.proven} proven from before), {counts.written} events, "
         f"{report.ids} tokens, {counts.quarantined} events in quarantine, {report.size} bytes, {report.seconds:.1f} s"
     )
+    if report.warning:
+        typer.echo(f"evtok: warning: {report.warning}", err=True)
 
 
 @app.command("verify")
