@@ -225,7 +225,10 @@ template <class T>
 EVTOK_INSIDE bool sum(const T* x, int64_t n, const BinTable<T>& t, bool fresh, int32_t* accumulator) {
   if (t.check) return choose<Mode::sums>(x, n, t, fresh, accumulator);
   accumulate(x, n, t, fresh, accumulator);
-  return !t.outside_unknown;  // without the check only an outside value is flagged: let the caller look
+  if (!t.outside_unknown) return true;
+  int32_t all = 0;  // without the check, only values outside are flagged
+  for (int64_t i = 0; i < n; ++i) all |= accumulator[i];
+  return (all & kUnknown) == 0;
 }
 
 }  // namespace

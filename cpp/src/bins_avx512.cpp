@@ -203,7 +203,10 @@ EVTOK_INSIDE bool sum(const typename S::Value* x, int64_t n, const BinTable<type
                       int32_t* accumulator) {
   if (t.check) return choose<S, Mode::sums>(x, n, t, fresh, accumulator);
   accumulate<S>(x, n, t, fresh, accumulator);
-  return !t.outside_unknown;  // without the check only an outside value is flagged: let the caller look
+  if (!t.outside_unknown) return true;
+  int32_t all = 0;  // without the check, only values outside are flagged
+  for (int64_t i = 0; i < n; ++i) all |= accumulator[i];
+  return (all & kUnknown) == 0;
 }
 
 }  // namespace

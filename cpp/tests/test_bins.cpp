@@ -106,6 +106,29 @@ bool equals_specification(const BinSearch<T>& search, const std::vector<T>& x, b
   return equal;
 }
 
+// Sums over x at an odd address: true, with plain sums, exactly when no contribution has a flag.
+template <class T>
+bool sums_as_specified(const BinSearch<T>& search, const std::vector<T>& x, bool fresh, Random& random) {
+  const int64_t n = static_cast<int64_t>(x.size());
+  std::vector<char> unaligned(x.size() * sizeof(T) + sizeof(T));
+  T* const values = new (unaligned.data()) T[x.size() + 1] + 1;
+  if (n > 0) std::memcpy(values, x.data(), x.size() * sizeof(T));
+
+  constexpr int32_t kGuard = 0x5A5A5A5A;
+  std::vector<int32_t> before(x.size() + 2, kGuard), after;
+  for (size_t i = 1; i <= x.size(); ++i) before[i] = static_cast<int32_t>(random() % 1000000);
+  after = before;
+  const bool clean = search.sum(values, n, fresh, after.data() + 1);
+
+  bool flagged = false, sums = true;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const int32_t contribution = bin_contribution(x[i], search.table());
+    flagged |= contribution < 0 || (contribution & kUnknown) != 0;
+    sums &= after[i + 1] == contribution + (fresh ? 0 : before[i + 1]);
+  }
+  return clean == !flagged && (!clean || sums) && after.front() == kGuard && after.back() == kGuard;
+}
+
 // ---- tests
 
 template <class T> void test_specification() {
@@ -182,6 +205,57 @@ void test_flags_are_kept() {
     }
 }
 
+// `x` without the values that have a flag.
+template <class T> std::vector<T> without_flags(const std::vector<T>& x, const BinTable<T>& table) {
+  std::vector<T> kept;
+  for (const T value : x) {
+    const int32_t contribution = bin_contribution(value, table);
+    if (contribution >= 0 && (contribution & kUnknown) == 0) kept.push_back(value);
+  }
+  return kept;
+}
+
+// Values without a flag, then one with a flag at each place in turn: in a vector, between vectors, in the
+// tail.
+template <class T> void test_sums(Isa isa) {
+  Random random(7);
+  for (const int64_t n_edges : {1, 6, 41, 300, 700})
+    for (const bool right : {false, true})
+      for (const bool outside_unknown : {false, true})
+        for (const bool clamped : {false, true}) {
+          const auto edges = make_edges<T>(EdgeKind::dyadic, n_edges, random);
+          BinSearch<T> search(edges.data(), n_edges, right, isa);
+          auto& table = search.table();
+          table.check = true;
+          table.stride = static_cast<int32_t>(1 + random() % 4000);
+          table.outside_unknown = outside_unknown;
+          if (clamped && n_edges > 1) {
+            table.first = table.origin = 1;
+            table.last = static_cast<int32_t>(n_edges - 1);
+          }
+          const std::vector<T> any = make_values<T>(4000, edges, random), good = without_flags(any, table);
+          if (good.size() < 300) continue;  // every value is outside of few edges
+          const T infinity = Limits<T>::infinity(), nan = Limits<T>::quiet_NaN();
+          for (const int64_t n : kSizes) {
+            if (n > 257) continue;
+            std::vector<T> x(static_cast<size_t>(n));
+            for (T& value : x) value = good[random() % good.size()];
+            for (const bool fresh : {true, false}) CHECK(sums_as_specified(search, x, fresh, random));
+            for (size_t place = 0; place < x.size(); ++place) {
+              const T kept = x[place];
+              x[place] = place % 3 == 0 ? nan : place % 3 == 1 ? infinity : any[random() % any.size()];
+              CHECK(sums_as_specified(search, x, place % 2 == 0, random));
+              x[place] = kept;
+            }
+          }
+          for (const bool check : {true, false}) {
+            table.check = check;
+            CHECK(sums_as_specified(search, any, true, random));
+            CHECK(sums_as_specified(search, without_flags(any, table), false, random));
+          }
+        }
+}
+
 // P1: the code of a row does not depend on its place or on the rows beside it.
 template <class T> void test_p1_batch_invariance(Isa isa) {
   Random random(5);
@@ -222,6 +296,7 @@ template <class T> void test_all(const Tested& tested) {
   test_every_edge_count<T>(tested.isa);
   test_every_size<T>(tested.isa);
   test_every_policy<T>(tested.isa);
+  test_sums<T>(tested.isa);
   test_p1_batch_invariance<T>(tested.isa);
   if (tested.forced)
     for (const bool falling : {false, true}) test_p2_digitize<T>(falling);

@@ -73,9 +73,9 @@ template <class T> int32_t bin_lanes(Isa isa);
 extern template int32_t bin_lanes<float>(Isa);
 extern template int32_t bin_lanes<double>(Isa);
 
-/// The same without flags, for the usual case that there are none: true when no value was flagged. When it
-/// returns false the accumulator is spoiled, and AccumulateBins has to be called for the whole block, every
-/// feature of it.
+/// The same without flags, for the usual case that there are none: true exactly when no value was flagged;
+/// the accumulator must carry no flag before. When it returns false the accumulator is spoiled, and
+/// AccumulateBins has to be called for the whole block, every feature of it.
 template <class T>
 using SumBins = bool (*)(const T* x, int64_t n, const BinTable<T>& table, bool fresh, int32_t* accumulator);
 
