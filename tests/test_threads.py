@@ -103,6 +103,22 @@ def test_p28_a_wrong_evtok_num_threads_fails_the_import(value: str) -> None:
     assert f"ImportError: EVTOK_NUM_THREADS={value}: expected a whole number" in result.stderr
 
 
+@pytest.mark.parametrize("threads", [-1, -(2**31), 4097, 2**31 - 1])
+def test_p28_impossible_numbers_of_threads_are_refused(threads: int) -> None:
+    x, edges = np.zeros(3), np.zeros(1)
+    counts, skipped = np.zeros((1, 1, 65536), np.uint64), np.zeros((1, 2), np.uint64)
+    calls = (
+        lambda: digitize(x, edges, threads),
+        lambda: _core.natural_log(x, threads, np.empty(3)),
+        lambda: _core.count_digits(x, 0.0, 1.0, False, 0, np.zeros(1, np.uint64), threads, counts, skipped),
+        lambda: _core.jet_axis(np.array([0, 3]), x, x, x, threads, np.empty(1), np.empty(1), np.empty(1)),
+        lambda: _core.multiply_adds(1, threads),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match="threads: expected 0"):
+            call()
+
+
 def test_p28_idle_threads_sleep_and_small_calls_start_none() -> None:
     code = """
     from evtok import _core

@@ -67,7 +67,7 @@ template <class T> void bind_for(py::module_& m) {
   m.def("jet_axis", &jet_axis_into<T>, arg("offsets"), arg("px"), arg("py"), arg("pz"), threads, arg("pt"),
         arg("eta"), arg("phi"), "Write pt, eta and phi (n_events,) of the sum of the momenta in each event.");
   m.def("delta_phi", &binary_into<T, &delta_phi<T>>, arg("a"), arg("b"), threads, arg("out"),
-        "Write the difference of angles a - b (n,), wrapped to [-pi, pi).");
+        "Write the difference of angles a - b (n,), wrapped to [-pi, pi].");
   m.def("arc_tangent", &binary_into<T, &arc_tangent<T>>, arg("y"), arg("x"), threads, arg("out"),
         "Write the angle of (x, y) in [-pi, pi].");
   m.def("natural_log", &unary_into<T, &natural_log<T>>, arg("x"), threads, arg("out"), "Write log(x) (n,).");

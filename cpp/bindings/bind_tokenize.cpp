@@ -1,14 +1,18 @@
 // RowProgram: one encode call. Python adds the features in order, then asks for ids of rows or sequences of
 // events.
 #include <algorithm>
+#include <array>
+#include <limits>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "evtok/float_environment.hpp"
+#include "evtok/offsets.hpp"
 #include "evtok/stream_out.hpp"
 #include "evtok/tokenize.hpp"
 
@@ -31,7 +35,9 @@ py::dict describe(const RowStatistics& s) {
 
 class RowProgram {
 public:
-  explicit RowProgram(int64_t n_rows) : n_rows_(n_rows) {}
+  explicit RowProgram(int64_t n_rows) : n_rows_(n_rows) {
+    if (n_rows < 0) throw py::value_error("n_rows: expected 0 or more, got " + std::to_string(n_rows));
+  }
 
   void add_types(const In<uint8_t>& codes, const Int32s& contributions, int32_t base) {
     require_1d(codes, "codes", n_rows_);
@@ -68,6 +74,9 @@ public:
     f.relative = options["relative"].cast<bool>();
     f.wrap = options["wrap"].cast<bool>();
     f.base = options["base"].cast<int32_t>();
+    // A derived value is a float64; any other is compared as it is.
+    if (f.relative ? std::is_same_v<T, float> : !std::is_same_v<X, T>)
+      throw py::value_error("edges: expected float64 for a derived feature, else the dtype of x");
     if (!options["reference"].is_none()) {
       const auto reference = options["reference"].cast<In<double>>();
       require_1d(reference, "reference");
@@ -98,10 +107,22 @@ public:
   }
   void set_offsets(const In<int64_t>& offsets) {
     require_1d(offsets, "offsets");
-    if (offsets.shape(0) < 1 || offsets.data()[offsets.shape(0) - 1] != n_rows_)
-      throw py::value_error("offsets: expected to end at the number of rows");
+    if (offsets.shape(0) < 1) throw py::value_error("offsets: expected at least one value, got none");
+    const int64_t* starts = offsets.data();
+    const int64_t n_events = offsets.shape(0) - 1;
+    OffsetsCheck check;
+    {
+      const py::gil_scoped_release release;  // raw pointers only from here
+      check = check_offsets(starts, n_events, n_rows_, n_rows_);
+    }
+    // They were good when the events were made, but their owner can have written to them since.
+    if (check.fault != OffsetsFault::none || starts[0] != 0 || starts[n_events] != n_rows_)
+      throw py::value_error("offsets: expected to run from 0 to the " + std::to_string(n_rows_) +
+                            " rows without decreasing" +
+                            (check.event < 0 ? "" : "; event " + std::to_string(check.event) + " does not") +
+                            "; were they changed after the events were made?");
     rows_.offsets = keep(offsets);
-    rows_.n_events = offsets.shape(0) - 1;
+    rows_.n_events = n_events;
   }
 
   /// Ids of all rows into out (n_rows * width,).
@@ -130,6 +151,8 @@ public:
     SequencePlan plan;
     plan.before = event_tokens(before);
     plan.after = event_tokens(after);
+    if (max_objects < 0)
+      throw py::value_error("max_objects: expected 0 or more, got " + std::to_string(max_objects));
     plan.max_objects = max_objects;
     if (py::isinstance<In<float>>(sort_by))
       plan.sort32 = keep_rows(sort_by.cast<In<float>>());
@@ -138,8 +161,12 @@ public:
 
     const int64_t n_events = rows_.n_events;
     Out<int64_t> out_offsets(n_events + 1);
-    const TokenizeResult counts =
-        sequence_offsets(rows_.offsets, n_events, rows_.width(), plan, out_offsets.mutable_data());
+    int64_t* filled = out_offsets.mutable_data();
+    TokenizeResult counts;
+    {
+      const py::gil_scoped_release release;  // raw pointers only from here
+      counts = sequence_offsets(rows_.offsets, n_events, rows_.width(), plan, filled);
+    }
     const int64_t* starts = out_offsets.data();
     Out<T> out(starts[n_events]);
     T* place = out.mutable_data();
@@ -179,6 +206,28 @@ private:
     }
     return tokens;
   }
+  // The largest digit times its stride; everything that keeps keys within [0, largest] is checked.
+  template <class T> static int64_t largest_share(const BinTable<T>& t) {
+    if (t.origin < 0 || t.first < t.origin || t.last < t.first || t.n_edges < t.last)
+      throw py::value_error("options: expected 0 <= origin <= first <= last <= " + std::to_string(t.n_edges) +
+                            " edges, got origin " + std::to_string(t.origin) + ", first " +
+                            std::to_string(t.first) + ", last " + std::to_string(t.last));
+    if (t.stride < 0)
+      throw py::value_error("options: expected a stride of 0 or more, got " + std::to_string(t.stride));
+    return int64_t{t.last - t.origin} * t.stride;
+  }
+  static int64_t largest_share(const std::array<int32_t, 256>& contributions) {
+    int32_t largest = 0;
+    for (const int32_t c : contributions) {
+      if (c < 0 || c > kUnknown) throw py::value_error("contributions: expected digits or the unknown flag");
+      if (c != kUnknown) largest = std::max(largest, c);
+    }
+    return largest;
+  }
+  static void check_base(int64_t base, int64_t largest) {
+    if (base < 0 || base + largest > std::numeric_limits<int32_t>::max())
+      throw py::value_error("base: expected ids from 0 to 2^31 - 1, got base " + std::to_string(base));
+  }
   // Everything a kernel will trust; the Python layer has made these true, a mistake there must not read wild
   // memory.
   void check_ready() const {
@@ -187,18 +236,14 @@ private:
     for (const Feature& f : rows_.features) {
       if (f.reference != nullptr && (rows_.offsets == nullptr || reference_events_ != rows_.n_events))
         throw py::value_error("reference: expected one value for each event");
-      const auto largest = [](const auto& t) { return int64_t{t.last - t.origin} * t.stride; };
-      if (f.search32) largest_key += largest(f.search32->table());
-      if (f.search64) largest_key += largest(f.search64->table());
-      if (f.types != nullptr)
-        for (const int32_t c : f.type_contribution)
-          if (c < 0) throw py::value_error("contributions: expected digits or the unknown flag");
-      int32_t of_types = 0;
-      for (const int32_t c : f.type_contribution)
-        if (f.types != nullptr && (c & kUnknown) == 0) of_types = std::max(of_types, c);
-      largest_key += of_types;
+      const int64_t share = f.search32   ? largest_share(f.search32->table())
+                            : f.search64 ? largest_share(f.search64->table())
+                                         : largest_share(f.type_contribution);
+      if (rows_.factorised) check_base(f.base, share);
+      largest_key += share;
+      if (largest_key >= kUnknown) throw py::value_error("RowProgram: more than 2^30 combinations");
     }
-    if (largest_key >= kUnknown) throw py::value_error("RowProgram: more than 2^30 combinations");
+    if (!rows_.factorised) check_base(rows_.base, largest_key);
     if (rows_.ranks != nullptr && largest_key >= rows_.n_keys)
       throw py::value_error("ranks: expected one rank for each key");
   }

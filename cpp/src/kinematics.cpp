@@ -5,8 +5,8 @@
 namespace evtok {
 namespace {
 
-constexpr int64_t kGrain = 4096;  // about 200 µs of work
-constexpr int64_t kEventGrain = 256;
+constexpr int64_t kGrain = 4096;       // about 200 µs of work
+constexpr int64_t kEventGrain = 8192;  // objects and events, likewise
 
 template <class T> void store(const PtEtaPhi& value, int64_t i, T* pt, T* eta, T* phi) {
   pt[i] = static_cast<T>(value.pt);
@@ -50,7 +50,7 @@ template <class T> void arc_tangent(const T* y, const T* x, int64_t n, int threa
 template <class T>
 void jet_axis(const int64_t* offsets, int64_t n_events, const T* px, const T* py, const T* pz, int threads,
               T* pt, T* eta, T* phi) {
-  parallel_for(n_events, kEventGrain, threads, [&](int64_t begin, int64_t end) {
+  parallel_for_events(offsets, n_events, kEventGrain, threads, [&](int64_t begin, int64_t end) {
     for (int64_t event = begin; event < end; ++event) {
       double x = 0.0, y = 0.0, z = 0.0;
       for (int64_t i = offsets[event]; i < offsets[event + 1]; ++i) {

@@ -63,7 +63,7 @@ MultiplyAdds run_multiply_adds(int64_t steps, int threads) {
   }
 #endif
   const int n_lanes = kMultiplyAddVectors * floats;
-  const int n_threads = threads > 0 ? threads : default_threads();
+  const int n_threads = checked_threads(threads);
   double sum = 0;
   std::mutex guard;
   parallel_for(n_threads, 1, n_threads, [&](int64_t begin, int64_t end) {

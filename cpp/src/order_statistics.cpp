@@ -68,7 +68,7 @@ void count_digits(const T* x, int64_t n, const DigitPass<T>& pass, int threads, 
   const PrefixRows<T> rows(pass);
   const int digit_shift = static_cast<int>(8 * sizeof(T)) - kDigitBits * (pass.known + 1);
   FreeTables tables(n_tables);
-  const int64_t wanted = std::min<int64_t>(threads > 0 ? threads : default_threads(), n_tables);
+  const int64_t wanted = std::min<int64_t>(checked_threads(threads), n_tables);
   constexpr int64_t kGrain = 1 << 16;  // about 100 µs of work
   parallel_for(n, kGrain, static_cast<int>(wanted), [&](int64_t begin, int64_t end) {
     const int64_t table = tables.take();

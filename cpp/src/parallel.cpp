@@ -9,12 +9,13 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstdlib>
-#include <fstream>
 #include <list>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
+
+#include "evtok/cpu_quota.hpp"
 
 namespace evtok {
 namespace {
@@ -88,17 +89,31 @@ Pool& the_pool() {
   return *pool;
 }
 
+// Blocks every signal on this thread while it lives. Threads inherit the mask: signals stay with Python's
+// main thread.
+class BlockedSignals {
+public:
+  BlockedSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+private:
+  sigset_t before_;
+};
+
 void Pool::start_workers(int count) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all,
-                  &before);  // threads inherit the mask: signals stay with Python's main thread
+  if (workers_ >= count) return;
+  const BlockedSignals blocked;
   try {
     for (; workers_ < count; ++workers_) std::thread([this] { work(); }).detach();
-  } catch (const std::system_error&) {
-    // No more threads to be had: the caller still does every chunk itself.
+  } catch (const std::exception&) {
+    // No more threads, or no memory for one: the caller still does every chunk itself.
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void Pool::work() {
@@ -196,21 +211,6 @@ int affinity_cpus() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-// CPUs that the cgroup's quota pays for (cgroup v2 cpu.max, else v1), rounded up; 0 when there is no quota.
-int cgroup_cpus() {
-  double quota = 0, period = 0;
-  std::string first;
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> first >> period) {
-    if (first == "max") return 0;
-    quota = std::strtod(first.c_str(), nullptr);
-  } else {
-    std::ifstream q("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), p("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-    if (!(q >> quota) || !(p >> period)) return 0;
-  }
-  if (quota <= 0 || period <= 0) return 0;
-  return std::max(1, static_cast<int>((quota + period - 1) / period));
-}
-
 }  // namespace
 
 void set_interrupt_check(InterruptCheck check) {
@@ -218,7 +218,7 @@ void set_interrupt_check(InterruptCheck check) {
 }
 
 int available_cpus() {
-  static const int by_quota = cgroup_cpus();
+  static const int by_quota = quota_cpus("");
   const int by_affinity = affinity_cpus();
   return by_quota > 0 ? std::min(by_affinity, by_quota) : by_affinity;
 }
@@ -228,17 +228,25 @@ int default_threads() {
   if (text == nullptr || *text == '\0') return available_cpus();
   char* end = nullptr;
   const long value = std::strtol(text, &end, 10);
-  if (*end != '\0' || value < 1 || value > 4096)
+  if (*end != '\0' || value < 1 || value > kMaxThreads)
     throw std::runtime_error(std::string("EVTOK_NUM_THREADS=") + text +
                              ": expected a whole number from 1 to 4096");
   return static_cast<int>(value);
 }
 
+int checked_threads(int threads) {
+  if (threads < 0 || threads > kMaxThreads)
+    throw std::invalid_argument("threads: expected 0 (the default) to " + std::to_string(kMaxThreads) +
+                                ", got " + std::to_string(threads));
+  return threads == 0 ? default_threads() : threads;
+}
+
 void parallel_for(int64_t n, int64_t grain, int threads, const std::function<void(int64_t, int64_t)>& body) {
+  const int most = checked_threads(threads);
   if (n <= 0) return;
   grain = std::max<int64_t>(1, grain);
   const int64_t chunks = (n + grain - 1) / grain;
-  const int64_t wanted = std::min<int64_t>(threads > 0 ? threads : default_threads(), chunks);
+  const int64_t wanted = std::min<int64_t>(most, chunks);
   const FloatEnvironment environment;
   if (wanted <= 1 || inside_loop) {
     run_serially(n, grain, body);
@@ -250,6 +258,28 @@ void parallel_for(int64_t n, int64_t grain, int threads, const std::function<voi
     ~Inside() { inside_loop = false; }
   } inside;
   the_pool().run(loop);
+}
+
+void parallel_for_events(const int64_t* offsets, int64_t n_events, int64_t grain, int threads,
+                         const std::function<void(int64_t, int64_t)>& body) {
+  const auto work_before = [&](int64_t event) { return offsets[event] - offsets[0] + event; };
+  // The first event with at least that much work before it.
+  const auto first_event = [&](int64_t work) {
+    int64_t low = 0, high = n_events;
+    while (low < high) {
+      const int64_t middle = low + (high - low) / 2;
+      if (work_before(middle) < work)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    return low;
+  };
+  const int64_t n_chunks = n_events > 0 ? (work_before(n_events) + grain - 1) / grain : 0;
+  parallel_for(n_chunks, 1, threads, [&](int64_t chunk, int64_t) {
+    const int64_t begin = first_event(chunk * grain), end = first_event((chunk + 1) * grain);
+    if (begin < end) body(begin, end);
+  });
 }
 
 }  // namespace evtok

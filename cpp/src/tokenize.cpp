@@ -9,7 +9,8 @@
 namespace evtok {
 namespace {
 
-constexpr int64_t kObjectGrain = 1 << 15;  // objects handed to a thread at a time, about 100 µs of work
+constexpr int64_t kObjectGrain =
+    1 << 15;  // objects, or objects and events, handed to a thread at a time: about 100 µs
 
 template <class Out> Out* put(const std::vector<EventToken>& tokens, int64_t event, Out* out) {
   for (const EventToken& token : tokens)
@@ -66,6 +67,14 @@ TokenizeResult sequence_offsets(const int64_t* offsets, int64_t n_events, int64_
                                 const SequencePlan& plan, int64_t* out_offsets) {
   const int64_t fixed = static_cast<int64_t>(plan.before.size() + plan.after.size());
   TokenizeResult result;
+  if (plan.max_objects == INT64_MAX) {  // nothing is truncated
+    if (fixed == 0 && width == 1)
+      std::copy_n(offsets, n_events + 1, out_offsets);
+    else
+      for (int64_t event = 0; event <= n_events; ++event)
+        out_offsets[event] = event * fixed + offsets[event] * width;
+    return result;
+  }
   int64_t total = 0;
   out_offsets[0] = 0;
   for (int64_t event = 0; event < n_events; ++event) {
@@ -95,11 +104,9 @@ RowStatistics tokenize(const RowIds& rows, const SequencePlan& plan, const int64
     });
     return total;
   }
-  const int64_t mean = n_events > 0 ? n_objects / n_events + 1 : 1;
-  parallel_for(n_events, std::max<int64_t>(1, kObjectGrain / mean), threads,
-               [&](int64_t first, int64_t last) {
-                 add(assemble(rows, plan, offsets, out_offsets, first, last, out));
-               });
+  parallel_for_events(offsets, n_events, kObjectGrain, threads, [&](int64_t first, int64_t last) {
+    add(assemble(rows, plan, offsets, out_offsets, first, last, out));
+  });
   return total;
 }
 

@@ -8,6 +8,8 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
+#include <new>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -87,6 +89,39 @@ void test_workers_block_signals() {
     CHECK(sigismember(&before, signal) == sigismember(&after, signal));
 }
 
+// ---- memory
+
+thread_local int allocations_left = -1;  // on this thread, before one fails; negative means all succeed
+
+// Whichever allocation of a call fails, starting threads among them: the caller's signals are as before, and
+// the next call works.
+void test_p30_no_memory_leaves_the_signals() {
+  int failures = 0;
+  for (int k = 0; k < 40; ++k) {
+    const int threads = 12 + k;  // more than there are, so that some must be started
+    sigset_t before, after;
+    pthread_sigmask(SIG_SETMASK, nullptr, &before);
+    std::atomic<int64_t> rows{0};
+    const std::function<void(int64_t, int64_t)> body = [&](int64_t begin, int64_t end) {
+      rows += end - begin;
+    };
+    allocations_left = k % 8;
+    try {
+      parallel_for(threads, 1, threads, body);
+      CHECK(rows == threads);
+    } catch (const std::bad_alloc&) {
+      ++failures;
+    }
+    failures += allocations_left < -1;
+    allocations_left = -1;
+    pthread_sigmask(SIG_SETMASK, nullptr, &after);
+    for (const int signal : {SIGINT, SIGTERM, SIGALRM, SIGUSR1})
+      CHECK(sigismember(&before, signal) == sigismember(&after, signal));
+    CHECK(squares_are_right(100, 1, 3));
+  }
+  CHECK(failures > 0);
+}
+
 // ---- fork
 
 // Exit status of a child that computes; a child that hangs is killed by its alarm.
@@ -157,10 +192,28 @@ void test_p9_float_environment() {
 
 }  // namespace
 
+void* operator new(std::size_t size) {
+  if (allocations_left > 0)
+    --allocations_left;
+  else if (allocations_left == 0)
+    allocations_left = -2;  // this one fails, and the later ones do not
+  void* const memory = allocations_left == -2 ? nullptr : std::malloc(size);
+  if (allocations_left == -2) allocations_left = -3;
+  if (memory == nullptr) throw std::bad_alloc{};
+  return memory;
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
 int main() {
   test_p28_threads_are_few_and_sleep();
   test_p28_default_threads();
   test_workers_block_signals();
+  test_p30_no_memory_leaves_the_signals();
   test_p26_fork();
 #ifdef EVTOK_X86
   test_p9_float_environment();

@@ -10,7 +10,9 @@ namespace evtok {
 inline constexpr double kPi = 3.14159265358979311600;  // the float64 nearest to pi
 inline constexpr double kTwoPi = 6.28318530717958623200;
 
-/// Wraps an angle to [-pi, pi): bit for bit NumPy's float64 `(x + pi) % (2 * pi) - pi`.
+/// Wraps an angle to [-pi, pi], bit for bit NumPy's float64 `(x + pi) % (2 * pi) - pi`. Of real numbers the
+/// result would lie below pi; rounded, it is exactly +pi for x just below -pi, where x + pi + 2 pi rounds to
+/// 2 pi.
 EVTOK_FORMULA double wrap_angle(double x) {
   const double y = x + kPi;
   double r;

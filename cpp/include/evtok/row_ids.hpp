@@ -32,7 +32,7 @@ struct Feature {
   std::array<int32_t, 256> type_contribution{};
   SumTypes sum_types = nullptr;
 
-  // Relative features: the value is (float64)x - reference[event], wrapped to [-pi, pi) on request; compared
+  // Relative features: the value is (float64)x - reference[event], wrapped by wrap_angle on request; compared
   // in float64.
   const double* reference = nullptr;  // (n_events,), or null for 0
   bool relative = false;
