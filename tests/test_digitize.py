@@ -198,6 +198,30 @@ def test_scalars_and_lists() -> None:
     np.testing.assert_array_equal(evtok.digitize([0.5, 3.0], [0, 1]), [1, 2])
 
 
+def test_bins_is_the_name_of_the_second_argument_as_in_numpy() -> None:
+    x, bins = np.array([0.5, 1.0, 3.0]), np.array([0.0, 1.0])
+    np.testing.assert_array_equal(
+        evtok.digitize(x, bins=bins, right=True), np.digitize(x, bins=bins, right=True)
+    )
+    np.testing.assert_array_equal(evtok.digitize(x=x, bins=bins), np.digitize(x=x, bins=bins))
+    with pytest.raises(TypeError, match="bins: expected real numbers"):
+        evtok.digitize(x, ["a"])
+
+
+@pytest.mark.parametrize("threads", [-1, -(2**31), 4097, 2**31 - 1])
+@pytest.mark.parametrize("n", [0, 10])
+def test_p28_impossible_numbers_of_threads_are_refused(threads: int, n: int) -> None:
+    with pytest.raises(ValueError, match="threads: expected 0"):
+        evtok.digitize(np.zeros(n), [0.0], threads=threads)
+
+
+def test_a_torch_tensor_without_dimensions_gives_one() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    got = evtok.digitize(torch.tensor(0.5), [0.0, 1.0])
+    assert isinstance(got, torch.Tensor)
+    assert (got.dtype, got.shape, int(got)) == (torch.int64, (), 1)
+
+
 def test_torch_and_awkward_give_their_kind_back() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     ak = pytest.importorskip("awkward", reason="awkward is not installed")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evtok import Events, kinematics, reference
+from evtok import Events, kinematics, last_backend, reference
 from evtok.errors import InvalidEventsError
 
 MANY = Context(prec=400, Emin=-(10**9), Emax=10**9)
@@ -112,6 +112,13 @@ def test_p13_delta_phi_of_all_special_values_and_many_angles() -> None:
     number = ~np.isnan(expected)
     np.testing.assert_array_equal(np.isnan(result), ~number)
     assert bits(result[number]) == bits(expected[number])
+
+
+def test_delta_phi_just_below_minus_pi_is_exactly_pi() -> None:
+    """The one place where the result is not below π, as the documentation says."""
+    below = np.nextafter(-np.pi, -4)
+    assert kinematics.delta_phi(below, 0.0) == np.pi == numpy_delta_phi(below, 0.0)
+    assert kinematics.delta_phi(-np.pi, 0.0) == -np.pi
 
 
 def test_delta_phi_of_float32_is_rounded_once() -> None:
@@ -296,8 +303,49 @@ def test_p16_dtypes() -> None:
         kinematics.delta_phi(np.zeros(2), np.zeros(3))
 
 
+def test_scalars_give_scalars() -> None:
+    results = (
+        kinematics.log(2.0),
+        kinematics.delta_phi(1, 2),
+        *kinematics.pt_eta_phi(1.0, 2.0, np.array(3.0)),
+    )
+    assert all(isinstance(result, np.float64) for result in results)
+    assert isinstance(kinematics.delta_eta(np.float32(1), np.float32(2)), np.float32)
+    assert kinematics.log([2.0]).shape == (1,)
+
+
+def test_threads_none_is_the_default_and_others_are_checked() -> None:
+    x = np.ones(3)
+    assert bits(kinematics.log(x, threads=None)) == bits(kinematics.log(x, threads=0))
+    assert bits(kinematics.jet_axis([0, 3], x, x, x, threads=None)) == bits(
+        kinematics.jet_axis([0, 3], x, x, x)
+    )
+    for threads in (-1, 4097):
+        with pytest.raises(ValueError, match="threads: expected 0"):
+            kinematics.pt_eta_phi(x, x, x, threads=threads)
+
+
+def test_the_backend_is_recorded() -> None:
+    x = np.ones(3)
+    calls = (
+        lambda: kinematics.pt_eta_phi(x, x, x),
+        lambda: kinematics.delta_phi(x, x),
+        lambda: kinematics.log(x),
+        lambda: kinematics.asinh(x),
+        lambda: kinematics.atan2(x, x),
+        lambda: kinematics.jet_axis([0, 3], x, x, x),
+    )
+    for call in calls:
+        kinematics.delta_eta(x, x)
+        assert last_backend() == "numpy"
+        call()
+        assert last_backend().startswith("evtok:")
+
+
 def test_torch_gives_torch() -> None:
     torch = pytest.importorskip("torch")
+    assert kinematics.log(torch.tensor(2.0)).shape == ()
+    assert isinstance(kinematics.log(torch.tensor(2.0)), torch.Tensor)
     x = torch.tensor([[1.0, 2.0], [3.0, -4.0]])
     result = kinematics.delta_phi(x, 0.5 * x)
     assert isinstance(result, torch.Tensor)

@@ -5,8 +5,8 @@ These functions use IEEE 754 arithmetic alone. They are evaluated in float64 and
 the input, see ``kinematics.hpp`` and ``real_functions.hpp``; `evtok.reference` has the readable definitions.
 
 All functions take arrays of any shape and layout, NumPy or torch on CPU, broadcast them, and return the kind
-of the first one; a scalar gives a scalar. The result is float32 if every input is float32 or float16, else float64; integers must be
-exact in float64.
+of the first one; scalars give a scalar. The result is float32 if every input is float32 or float16, else
+float64; integers must be exact in float64.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ def pt_eta_phi(px: Any, py: Any, pz: Any, *, threads: int | None = None) -> tupl
 def delta_phi(a: Any, b: Any, *, threads: int | None = None) -> Any:
     """Difference of azimuths a - b, wrapped to the half-open interval from -π to π as far as rounding allows.
 
-    A difference just below -π can give exactly +π: adding 2π to it rounds to that. In float64 this is bit for bit NumPy's ``(a - b + pi) % (2 * pi) - pi``; for float32 inputs the same is
-    evaluated in float64 and rounded once. NaN where a or b is not finite.
+    A difference just below -π can give exactly +π: adding 2π to it rounds to that. In float64 this is bit for
+    bit NumPy's ``(a - b + pi) % (2 * pi) - pi``; for float32 inputs the same is evaluated in float64 and
+    rounded once. NaN where a or b is not finite.
 
     Parameters
     ----------
