@@ -121,7 +121,8 @@ public:
                             " rows without decreasing" +
                             (check.event < 0 ? "" : "; event " + std::to_string(check.event) + " does not") +
                             "; were they changed after the events were made?");
-    rows_.offsets = keep(offsets);
+    offsets_ = offsets;
+    rows_.offsets = starts;
     rows_.n_events = n_events;
   }
 
@@ -160,10 +161,12 @@ public:
       plan.sort64 = keep_rows(sort_by.cast<In<double>>());
 
     const int64_t n_events = rows_.n_events;
-    Out<int64_t> out_offsets(n_events + 1);
-    int64_t* filled = out_offsets.mutable_data();
+    In<int64_t> out_offsets =
+        offsets_;  // one token for each object, as found: the offsets are those of the objects
     TokenizeResult counts;
-    {
+    if (!plan.plain() || rows_.width() != 1) {
+      out_offsets = In<int64_t>(n_events + 1);
+      int64_t* filled = out_offsets.mutable_data();
       const py::gil_scoped_release release;  // raw pointers only from here
       counts = sequence_offsets(rows_.offsets, n_events, rows_.width(), plan, filled);
     }
@@ -251,6 +254,7 @@ private:
   int64_t n_rows_;
   int64_t reference_events_ = 0;
   RowIds rows_;
+  In<int64_t> offsets_;
   std::vector<py::object> kept_;
 };
 
