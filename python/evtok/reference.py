@@ -52,7 +52,7 @@ def bin_code(x: float, edges: Sequence[float], right: bool = False) -> int:
 
 
 def relative_value(x: float, reference: float, wrap: bool) -> float:
-    """Difference to the jet axis in float64, wrapped to [-pi, pi) as NumPy's ``(x + pi) % (2 * pi) - pi``."""
+    """Difference to the jet axis in float64, wrapped to -pi to pi as NumPy's ``(x + pi) % (2 * pi) - pi``."""
     difference = np.float64(x) - np.float64(reference)
     return float((difference + np.pi) % (2 * np.pi) - np.pi) if wrap else float(difference)
 
@@ -249,7 +249,7 @@ def pt_eta_phi(px: float, py: float, pz: float) -> tuple[float, float, float]:
 
 
 def delta_phi(a: float, b: float) -> float:
-    """Difference of angles wrapped to [-pi, pi), in float64."""
+    """Difference of angles wrapped to -pi to pi, in float64."""
     return relative_value(a, b, wrap=True)
 
 

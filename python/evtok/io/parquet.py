@@ -24,7 +24,7 @@ _LIST_LEVELS = (("list", "item"), ("list", "element"), ("bag", "array_element"),
 
 
 #: Rows are decoded by so many, or about so many bytes of them: the objects in them are known only after that.
-_ROWS, _FEWEST_ROWS, _BYTES = 2048, 64, 1 << 26
+_ROWS, _FEWEST_ROWS, _BYTES = 8192, 64, 1 << 26
 
 #: A column of a row group is read through a buffer of this many bytes, not as a whole.
 _BUFFER = 1 << 20
@@ -91,6 +91,12 @@ class ParquetFile(ColumnarFile):
                 if waiting and (n_rows + part.num_rows > chunk or objects + size > self.objects_per_chunk):
                     yield self._columns(waiting, sources)
                     waiting, objects = [], 0
+                if size > self.objects_per_chunk:
+                    # Denser than the sizes in the footer told: as many slices as keep the chunks small.
+                    step = max(1, part.num_rows * self.objects_per_chunk // size)
+                    for at in range(0, part.num_rows, step):
+                        yield self._columns([part.slice(at, step)], sources)
+                    continue
                 waiting.append(part)
                 objects += size
         if waiting:

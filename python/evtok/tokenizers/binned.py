@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from evtok import _core
 from evtok.errors import ArtefactError, FingerprintError, InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
 from evtok.tokenizers import artefact, binned_config, binned_decode, binned_encode, binned_fit
@@ -236,7 +237,8 @@ class BinnedTokenizer:
         TypeError
             An iterator, which could be read only once.
         """
-        fitted, seen = binned_fit.fit(self, source, on_invalid)
+        with _core.FloatEnvironment():  # a caller's rounding mode must not get into the edges
+            fitted, seen = binned_fit.fit(self, source, on_invalid)
         self._fit = self._made(fitted, seen)
         return self
 
