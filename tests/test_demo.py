@@ -109,8 +109,9 @@ def test_decoding_keeps_within_the_bins(page: Page) -> None:
     for row in rows:
         assert row[3] == "100.00 %"
         distance, allowed = (float(cell.split()[0]) for cell in row[4:6])
-        # Bins are narrow enough that values are nearly uniform within them.
-        assert distance == pytest.approx(allowed, rel=0.1)
+        # Values are uniform within the equal bins of an angle. Within the wide end bins of the others they crowd
+        # towards one side, which the centre of a bin may be nearer to or farther from.
+        assert distance == pytest.approx(allowed, rel=0.1 if "φ" in row[0] or "phi" in row[0] else 0.4)
 
 
 def test_the_job_is_proven(output: Path, page: Page) -> None:
