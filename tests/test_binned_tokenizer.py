@@ -712,7 +712,7 @@ def test_p18_more_than_2_to_the_31_objects() -> None:
 
     n = 2**31 + 1000
     x = np.frombuffer(
-        mmap.mmap(-1, 4 * n), np.float32
+        mmap.mmap(-1, 4 * n, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.float32
     )  # pages that were never written share one page of zeros
     x[-3:] = [0.5, 1.5, 2.5]
     program = _core.RowProgram(n)
