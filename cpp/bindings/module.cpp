@@ -15,4 +15,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_order_statistics(m);
   bind_kinematics(m);
   bind_tokenize(m);
+  bind_scalar_quantizer(m);
 }

@@ -122,3 +122,13 @@ def delta_phi(a: npt.NDArray[Any], b: npt.NDArray[Any], threads: int, out: npt.N
 def arc_tangent(y: npt.NDArray[Any], x: npt.NDArray[Any], threads: int, out: npt.NDArray[Any]) -> None: ...
 def natural_log(x: npt.NDArray[Any], threads: int, out: npt.NDArray[Any]) -> None: ...
 def inverse_sinh(x: npt.NDArray[Any], threads: int, out: npt.NDArray[Any]) -> None: ...
+def scalar_ids(
+    x: npt.NDArray[Any],
+    thresholds: npt.NDArray[Any],
+    ends: npt.NDArray[np.int64],
+    strides: npt.NDArray[np.int32],
+    right: bool,
+    mask: npt.NDArray[np.uint8] | None,
+    threads: int,
+    ids: npt.NDArray[np.int32],
+) -> tuple[int, int]: ...
