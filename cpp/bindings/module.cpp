@@ -15,5 +15,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_order_statistics(m);
   bind_kinematics(m);
   bind_tokenize(m);
+  bind_code_sums(m);
   bind_scalar_quantizer(m);
 }

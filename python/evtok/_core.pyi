@@ -122,6 +122,13 @@ def delta_phi(a: npt.NDArray[Any], b: npt.NDArray[Any], threads: int, out: npt.N
 def arc_tangent(y: npt.NDArray[Any], x: npt.NDArray[Any], threads: int, out: npt.NDArray[Any]) -> None: ...
 def natural_log(x: npt.NDArray[Any], threads: int, out: npt.NDArray[Any]) -> None: ...
 def inverse_sinh(x: npt.NDArray[Any], threads: int, out: npt.NDArray[Any]) -> None: ...
+def code_sums(
+    x: npt.NDArray[Any],
+    ids: npt.NDArray[np.int32],
+    threads: int,
+    counts: npt.NDArray[np.int64],
+    sums: npt.NDArray[np.float64],
+) -> None: ...
 def scalar_ids(
     x: npt.NDArray[Any],
     thresholds: npt.NDArray[Any],
