@@ -15,7 +15,10 @@ void bind_darkmachines(pybind11::module_& m);
 void bind_order_statistics(pybind11::module_& m);
 void bind_kinematics(pybind11::module_& m);
 void bind_tokenize(pybind11::module_& m);
+void bind_numeric_features(pybind11::module_& m);
+void bind_feature_network(pybind11::module_& m);
 void bind_code_sums(pybind11::module_& m);
+void bind_nearest(pybind11::module_& m);
 void bind_scalar_quantizer(pybind11::module_& m);
 
 }  // namespace evtok::bindings

@@ -15,6 +15,9 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_order_statistics(m);
   bind_kinematics(m);
   bind_tokenize(m);
+  bind_numeric_features(m);
+  bind_feature_network(m);
   bind_code_sums(m);
+  bind_nearest(m);
   bind_scalar_quantizer(m);
 }

@@ -2,7 +2,8 @@
 
 The stages, in the order in which data flow: `open_events` reads files into `Events`; a tokenizer turns events into
 `Tokens`; `tokenize_files` does both over many files and writes shards that `verify` proves; `TokenDataset` reads them.
-`digitize` is the kernel alone, as a drop-in for NumPy's.
+`nearest` and `Codebook` turn vectors into the index of their nearest code, `FSQ`, `LFQ` and `ResidualCodebook` quantize
+by other rules, `fit_codebook` learns codes. `digitize` is the kernel alone, as a drop-in for NumPy's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from evtok._backend import last_backend
     from evtok._build import build_config
     from evtok.binning import digitize
+    from evtok.codebook import FSQ, LFQ, Codebook, ResidualCodebook, fit_codebook, nearest
     from evtok.dataset import TokenDataset
     from evtok.events import Events
     from evtok.io import open_events
@@ -26,28 +28,40 @@ if TYPE_CHECKING:
 # Where each public name lives. Modules are imported when a name is first used, so that `import evtok` costs little.
 _HOMES = {
     "BinnedTokenizer": "evtok.tokenizers",
+    "Codebook": "evtok.codebook",
     "Events": "evtok.events",
+    "FSQ": "evtok.codebook",
+    "LFQ": "evtok.codebook",
+    "ResidualCodebook": "evtok.codebook",
     "TokenDataset": "evtok.dataset",
     "Tokens": "evtok.tokens",
     "build_config": "evtok._build",
     "digitize": "evtok.binning",
+    "fit_codebook": "evtok.codebook",
     "last_backend": "evtok._backend",
     "load_tokenizer": "evtok.tokenizers",
+    "nearest": "evtok.codebook",
     "open_events": "evtok.io",
     "tokenize_files": "evtok.jobs",
     "verify": "evtok.jobs",
 }
 
 __all__ = [
+    "FSQ",
+    "LFQ",
     "BinnedTokenizer",
+    "Codebook",
     "Events",
+    "ResidualCodebook",
     "TokenDataset",
     "Tokens",
     "__version__",
     "build_config",
     "digitize",
+    "fit_codebook",
     "last_backend",
     "load_tokenizer",
+    "nearest",
     "open_events",
     "tokenize_files",
     "verify",

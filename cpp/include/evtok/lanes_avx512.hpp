@@ -1,0 +1,54 @@
+// Vector lanes of AVX-512. Included by files compiled for it alone; in an anonymous namespace, so that
+// nothing of it reaches another file at link time.
+#pragma once
+
+#include <immintrin.h>
+
+#include "evtok/numerics.hpp"
+
+namespace evtok {
+namespace {
+
+struct Avx512F32 {
+  using Value = float;
+  using Vector = __m512;
+  static constexpr int width = 16, tile_rows = 8, tile_vectors = 2, row_vectors = 2;
+  static EVTOK_FORMULA Vector zero() { return _mm512_setzero_ps(); }
+  static EVTOK_FORMULA Vector all(float x) { return _mm512_set1_ps(x); }
+  static EVTOK_FORMULA Vector load(const float* p) { return _mm512_loadu_ps(p); }
+  static EVTOK_FORMULA void store(float* p, Vector a) { _mm512_storeu_ps(p, a); }
+  static EVTOK_FORMULA Vector sub(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
+  static EVTOK_FORMULA Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  /// True where a value of `s` beats the threshold; NaN on either side counts as beating.
+  template <bool kLarger, int kVectors>
+  static EVTOK_FORMULA bool any_beats(const Vector (&s)[kVectors], Vector threshold) {
+    __mmask16 any = 0;
+    for (const Vector& value : s)
+      any = static_cast<__mmask16>(any |
+                                   _mm512_cmp_ps_mask(value, threshold, kLarger ? _CMP_NLE_UQ : _CMP_NGE_UQ));
+    return any != 0;
+  }
+};
+
+struct Avx512F64 {
+  using Value = double;
+  using Vector = __m512d;
+  static constexpr int width = 8, tile_rows = 8, tile_vectors = 2, row_vectors = 4;
+  static EVTOK_FORMULA Vector zero() { return _mm512_setzero_pd(); }
+  static EVTOK_FORMULA Vector all(double x) { return _mm512_set1_pd(x); }
+  static EVTOK_FORMULA Vector load(const double* p) { return _mm512_loadu_pd(p); }
+  static EVTOK_FORMULA void store(double* p, Vector a) { _mm512_storeu_pd(p, a); }
+  static EVTOK_FORMULA Vector sub(Vector a, Vector b) { return _mm512_sub_pd(a, b); }
+  static EVTOK_FORMULA Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_pd(a, b, c); }
+  template <bool kLarger, int kVectors>
+  static EVTOK_FORMULA bool any_beats(const Vector (&s)[kVectors], Vector threshold) {
+    __mmask8 any = 0;
+    for (const Vector& value : s)
+      any = static_cast<__mmask8>(any |
+                                  _mm512_cmp_pd_mask(value, threshold, kLarger ? _CMP_NLE_UQ : _CMP_NGE_UQ));
+    return any != 0;
+  }
+};
+
+}  // namespace
+}  // namespace evtok

@@ -1,0 +1,163 @@
+"""Vectors (..., D) of any package as rows (n, D) that a kernel can trust, and results in the shape of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok import _arrays
+from evtok._optional import require
+
+Array = npt.NDArray[Any]
+
+
+def checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Check that `dtype` is one that kernels compute in."""
+    wanted = np.dtype(dtype)
+    if wanted not in (np.float32, np.float64):
+        raise TypeError(f"dtype: expected float32 or float64, got {wanted}")
+    return wanted
+
+
+def natural_dtype(values: Array, name: str) -> np.dtype[Any]:
+    """Return the narrowest of float32 and float64 that holds every value of `values` exactly."""
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    if kind == "f" and size > 8:
+        raise TypeError(f"{name}: {values.dtype} is wider than float64; use {name}.astype('float64')")
+    if kind != "f" and size == 8 and values.size and max(-int(values.min()), int(values.max())) > 2**53:
+        raise TypeError(f"{name}: expected integers up to 2**53 in size, which float64 holds exactly")
+    return np.dtype(np.float32 if (size <= 4 if kind == "f" else size <= 2) else np.float64)
+
+
+def common_dtype(x: Array, codes: Array, dtype: npt.DTypeLike | None) -> np.dtype[Any]:
+    """Return the dtype in which x and codes are computed; nothing is rounded unless `dtype` asks for it.
+
+    Raises
+    ------
+    TypeError
+        One of them is float32 and the other needs float64.
+    """
+    if dtype is not None:
+        return checked_dtype(dtype)
+    of_x, of_codes = natural_dtype(x, "x"), natural_dtype(codes, "codebook")
+    if of_x == of_codes:
+        return of_x
+    narrow = x if of_x == np.float32 else codes
+    if narrow.dtype != np.float32:  # integers and float16 are exact in either
+        return np.dtype(np.float64)
+    raise TypeError(
+        f"x, codebook: expected one dtype, got {x.dtype} and {codes.dtype}; convert one of them, or say in which dtype "
+        'to compute: dtype="float32" or dtype="float64"'
+    )
+
+
+class Rows:
+    """Vectors (..., D), seen as rows (n, D) without a copy where their memory allows.
+
+    Parameters
+    ----------
+    x : array (..., D)
+        NumPy, torch on the CPU, or awkward with lists of D numbers innermost.
+
+    Attributes
+    ----------
+    values : array (..., D)
+        As stored: any layout, any dtype of real numbers.
+    shape : tuple of int
+        Of `values` without D.
+    """
+
+    def __init__(self, x: Any) -> None:
+        self._x = x
+        self._lists: list[Array] = []  # offsets of ragged levels, outermost first
+        if _arrays.kind(x) == "awkward":
+            x = self._unwrap(x)
+        self.values = _arrays.to_numpy(x, "x")
+        if self.values.ndim < 1:
+            raise ValueError("x: expected shape (..., D), got a single number")
+        self.shape = self.values.shape[:-1]
+
+    def _unwrap(self, x: Any) -> Array:
+        """Take the ragged levels off an awkward array of vectors; returns its vectors (n, D)."""
+        ak = require("awkward", extra="io")
+        if x.ndim > 1:
+            try:
+                x = ak.to_regular(x, axis=-1)
+            except ValueError as error:
+                raise ValueError(
+                    f"x: expected vectors of one length in the innermost lists, got {x.type}"
+                ) from error
+        layout = ak.to_packed(x).layout
+        while (
+            isinstance(layout, (ak.contents.ListOffsetArray, ak.contents.RegularArray))
+            and layout.purelist_depth > 2
+        ):
+            layout = layout.to_ListOffsetArray64(True)
+            self._lists.append(np.asarray(layout.offsets.data))
+            layout = layout.content
+        return _arrays.to_numpy(ak.Array(layout), "x")
+
+    def flags(self, mask: Any, name: str) -> npt.NDArray[np.uint8]:
+        """Return a mask (...) of these rows as bytes (n,)."""
+        if self._lists and _arrays.kind(mask) == "awkward":
+            mask = require("awkward", extra="io").flatten(mask, axis=None)
+        flags = _arrays.to_numpy(mask, name)
+        if flags.dtype.kind != "b" or flags.shape != self.shape:
+            raise ValueError(
+                f"{name}: expected booleans of shape {self.shape}, got {flags.dtype} {flags.shape}"
+            )
+        return np.ascontiguousarray(flags).reshape(-1).view(np.uint8)
+
+    def pieces(self, dtype: np.dtype[Any], n_bytes: int) -> Iterator[tuple[int, int, Array]]:
+        """Yield (start, stop, rows start to stop) as contiguous `dtype`: the whole at once, or copies of `n_bytes`."""
+        n = int(np.prod(self.shape, dtype=np.int64))
+        n_dims = self.values.shape[-1]
+        flags = self.values.flags
+        if self.values.dtype == dtype and flags.c_contiguous and flags.aligned:
+            yield 0, n, self.values.reshape(n, n_dims)
+            return
+        at_once = max(1, n_bytes // max(1, n_dims * dtype.itemsize))
+        for start in range(0, n, at_once):
+            stop = min(n, start + at_once)
+            piece = (
+                self.values[np.unravel_index(np.arange(start, stop), self.shape)]
+                if self.shape
+                else self.values[None]
+            )
+            with np.errstate(
+                over="ignore"
+            ):  # an overflow is an infinity, which is reported as an invalid row
+                yield start, stop, np.require(piece, dtype, ("C", "A"))
+
+    def place(self, row: int) -> str:
+        """Say where row `row` lies in the input, unless its number says it."""
+        if len(self.shape) < 2 or self._lists:
+            return ""
+        return f" (index {tuple(int(i) for i in np.unravel_index(row, self.shape))})"
+
+    def wrap(self, result: Array) -> Any:
+        """Return a result with one entry (or k entries) a row as an array of the kind of the input."""
+        if _arrays.kind(self._x) == "awkward":
+            ak = require("awkward", extra="io")
+            layout = ak.from_numpy(result, regulararray=True).layout
+            for offsets in reversed(self._lists):
+                layout = ak.contents.ListOffsetArray(ak.index.Index64(offsets), layout)
+            return ak.Array(layout)
+        if result.ndim == 0 and _arrays.kind(self._x) != "torch":
+            return result[()]
+        return _arrays.like(result, self._x)
+
+
+def checked_out(out: Any, shape: tuple[int, ...], x: Array) -> npt.NDArray[np.int32]:
+    """Check an array that the caller gives for the ids."""
+    if not isinstance(out, np.ndarray) or out.dtype != np.int32 or out.shape != shape:
+        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: expected an int32 NumPy array of shape {shape} (ids are int32), got {got}")
+    if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
+        raise ValueError("out: expected a contiguous writable array")
+    if np.may_share_memory(out, x):
+        raise ValueError("out: shares memory with x; give it memory of its own")
+    return out

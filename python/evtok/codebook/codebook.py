@@ -1,0 +1,241 @@
+"""`evtok.Codebook`: the codes of a vector quantizer, prepared once for lookup."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok import _arrays, _core
+from evtok.codebook import _rows
+from evtok.codebook.lookup import Metric, OnInvalid, search
+from evtok.errors import ArtefactError
+
+if TYPE_CHECKING:
+    from evtok.codebook.health import CodebookHealth
+
+_KIND = "codebook"
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A codebook in the dtype of a computation."""
+
+    dtype: np.dtype[Any]
+    kernel: _core.CodeSearchFloat32 | _core.CodeSearchFloat64
+
+
+class Codebook:
+    """The codes of a vector quantizer, prepared once, immutable, safe to use from many threads.
+
+    Parameters
+    ----------
+    vectors : real numbers (K, D)
+        The codes; float16 and integers become float32 or float64 exactly.
+    metric : "l2", "cosine" or "dot"
+        As in `evtok.nearest`. "cosine" normalises the codes once: norm and quotient in float64, rounded once.
+    affine : (scale, bias), optional
+        Each a number or an array (D,): the codes become ``vectors * scale + bias``, in float64, rounded once. For a
+        vqtorch codebook the scale is ``1 + affine_lr * affine_transform.scale``.
+
+    Attributes
+    ----------
+    vectors : array (K, D), read-only
+        float32 or float64, after the affine, before any normalisation.
+
+    Raises
+    ------
+    ValueError
+        No codes, no dimensions, NaN or infinity, or a zero code for "cosine".
+    """
+
+    def __init__(
+        self, vectors: Any, metric: Metric = "l2", affine: tuple[npt.ArrayLike, npt.ArrayLike] | None = None
+    ) -> None:
+        codes = _arrays.to_numpy(vectors, "vectors")
+        if codes.ndim != 2 or 0 in codes.shape:
+            raise ValueError(
+                f"vectors: expected shape (K, D) with at least one code of one dimension, got {codes.shape}"
+            )
+        if metric not in ("l2", "cosine", "dot"):
+            raise ValueError(f'metric: expected "l2", "cosine" or "dot", got {metric!r}')
+        dtype = _rows.natural_dtype(codes, "vectors")
+        if affine is not None:
+            codes = _apply_affine(codes, affine)
+        with np.errstate(over="ignore"):  # an overflow is an infinity, which is refused below
+            codes = np.array(codes, dtype, order="C")  # a copy: the caller may change his
+        finite = np.isfinite(codes).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"vectors: expected finite numbers, got NaN or infinity in code {int(finite.argmin())}"
+            )
+        self.metric: Metric = metric
+        self.vectors = _arrays.read_only(codes)
+        self._lock = threading.Lock()
+        self._others: dict[np.dtype[Any], _Prepared] = {}
+        self._prepared = self._prepare(dtype)
+
+    def _prepare(self, dtype: np.dtype[Any]) -> _Prepared:
+        codes = np.require(self.vectors, dtype, ("C", "A"))
+        if self.metric == "cosine":
+            codes = _core.normalise_codes(codes)
+        search_class = _core.CodeSearchFloat32 if dtype == np.float32 else _core.CodeSearchFloat64
+        return _Prepared(dtype, search_class(codes, self.metric))
+
+    def prepared(self, dtype: np.dtype[Any]) -> _Prepared:
+        """Return the codes prepared for a computation in `dtype`; made once."""
+        if dtype == self.dtype:
+            return self._prepared
+        with self._lock:
+            if dtype not in self._others:
+                self._others[dtype] = self._prepare(dtype)
+            return self._others[dtype]
+
+    @property
+    def n_codes(self) -> int:
+        """Number of codes, K."""
+        return int(self.vectors.shape[0])
+
+    @property
+    def n_dims(self) -> int:
+        """Number of dimensions, D."""
+        return int(self.vectors.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self.vectors.dtype
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over the codes, the metric and the definition of nearest."""
+        from evtok.tokenizers import artefact
+
+        return artefact.fingerprint(self._config(), {"vectors": self.vectors})
+
+    def _config(self) -> dict[str, Any]:
+        return {"kind": _KIND, "metric": self.metric, "dtype": self.dtype.name}
+
+    def nearest(
+        self,
+        x: Any,
+        *,
+        k: int = 1,
+        return_distance: bool = False,
+        return_margin: bool = False,
+        mask: Any | None = None,
+        on_invalid: OnInvalid = "raise",
+        dtype: npt.DTypeLike | None = None,
+        threads: int | None = None,
+        out: npt.NDArray[np.int32] | None = None,
+    ) -> Any:
+        """Return the index of the code that each vector of `x` (..., D) is nearest to; see `evtok.nearest`."""
+        return search(
+            self,
+            _rows.Rows(x),
+            k=k,
+            return_distance=return_distance,
+            return_margin=return_margin,
+            mask=mask,
+            on_invalid=on_invalid,
+            dtype=dtype,
+            threads=threads,
+            out=out,
+        )
+
+    def decode(self, ids: Any) -> Any:
+        """Return the codes (..., D) of ids (...), of the kind of the ids.
+
+        Raises
+        ------
+        TypeError
+            The ids are not integers.
+        ValueError
+            An id is below 0 or not below K; nothing wraps around.
+        """
+        indices = _arrays.to_numpy(ids, "ids")
+        if indices.dtype.kind not in "iu":
+            raise TypeError(f"ids: expected integers, got {indices.dtype}")
+        if indices.size and (int(indices.min()) < 0 or int(indices.max()) >= self.n_codes):
+            raise ValueError(
+                f"ids: expected 0 to {self.n_codes - 1}, got {int(indices.min())} to {int(indices.max())}; -1 marks a "
+                "vector that was masked or invalid: leave it out"
+            )
+        return _arrays.like(self.vectors[indices], ids)
+
+    def health(self, x: Any, **options: Any) -> CodebookHealth:
+        """Report how vectors `x` (..., D) use this codebook; see `evtok.codebook.health`."""
+        from evtok.codebook.health import health
+
+        return health(self, x, **options)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the codebook as a new folder, whole or not at all: `config.json` and `tensors.safetensors`."""
+        from evtok.tokenizers import artefact
+
+        artefact.save(folder, self._config(), {"vectors": self.vectors})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Codebook:
+        """Read a codebook that `save` wrote; nothing in the folder is executed.
+
+        Raises
+        ------
+        ArtefactError
+            Not a codebook, changed since it was written, or of another version.
+        """
+        from evtok.tokenizers import artefact
+
+        config, tensors = artefact.load(folder)
+        if (
+            set(config) != {"kind", "metric", "dtype"}
+            or config["kind"] != _KIND
+            or set(tensors) != {"vectors"}
+        ):
+            raise ArtefactError(
+                f"{folder}: expected the artefact of a codebook, got kind {config.get('kind')!r}"
+            )
+        vectors = tensors["vectors"]
+        if config["dtype"] not in ("float32", "float64") or vectors.dtype != config["dtype"]:
+            raise ArtefactError(f"{folder}: expected vectors of dtype {config['dtype']}, got {vectors.dtype}")
+        try:
+            return cls(vectors, metric=config["metric"])
+        except ValueError as error:
+            raise ArtefactError(f"{folder}: {error}") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (np.asarray(self.vectors), self.metric))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Codebook):
+            return NotImplemented
+        return (
+            self.metric == other.metric
+            and self.dtype == other.dtype
+            and np.array_equal(self.vectors.view(np.uint8), other.vectors.view(np.uint8))
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __len__(self) -> int:
+        return self.n_codes
+
+    def __repr__(self) -> str:
+        return f"Codebook({self.n_codes} codes of {self.n_dims} dimensions, {self.dtype}, metric={self.metric!r})"
+
+
+def _apply_affine(
+    codes: npt.NDArray[Any], affine: tuple[npt.ArrayLike, npt.ArrayLike]
+) -> npt.NDArray[np.float64]:
+    scale, bias = (_arrays.to_numpy(part, f"affine[{i}]").astype(np.float64) for i, part in enumerate(affine))
+    for name, part in (("scale", scale), ("bias", bias)):
+        if part.shape not in ((), (codes.shape[1],)):
+            raise ValueError(
+                f"affine: expected a {name} of shape ({codes.shape[1]},) or a number, got {part.shape}"
+            )
+    return codes.astype(np.float64) * scale + bias
