@@ -90,6 +90,16 @@ public:
     rows_.features.push_back(std::move(f));
   }
 
+  void add_digits(const Int32s& digits, int32_t n_digits, int32_t base) {
+    require_1d(digits, "digits", n_rows_);
+    if (n_digits < 1) throw py::value_error("n_digits: expected 1 or more, got " + std::to_string(n_digits));
+    Feature f;
+    f.digits = keep(digits);
+    f.n_digits = n_digits;
+    f.base = base;
+    rows_.features.push_back(std::move(f));
+  }
+
   void set_vocabulary(bool factorised, int32_t base, int32_t unknown) {
     rows_.factorised = factorised;
     rows_.base = base;
@@ -241,6 +251,7 @@ private:
         throw py::value_error("reference: expected one value for each event");
       const int64_t share = f.search32   ? largest_share(f.search32->table())
                             : f.search64 ? largest_share(f.search64->table())
+                            : f.digits   ? int64_t{f.n_digits} - 1
                                          : largest_share(f.type_contribution);
       if (rows_.factorised) check_base(f.base, share);
       largest_key += share;
@@ -272,6 +283,8 @@ void bind_tokenize(py::module_& m) {
            py::arg("edges").noconvert(), py::arg("options"))
       .def("add_bins", &RowProgram::add_bins<float, double>, py::arg("x").noconvert(),
            py::arg("edges").noconvert(), py::arg("options"))
+      .def("add_digits", &RowProgram::add_digits, py::arg("digits").noconvert(), py::arg("n_digits"),
+           py::arg("base"))
       .def("set_vocabulary", &RowProgram::set_vocabulary, py::arg("factorised"), py::arg("base"),
            py::arg("unknown"))
       .def("set_ranks", &RowProgram::set_ranks, py::arg("ranks").noconvert())

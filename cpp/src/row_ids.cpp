@@ -10,6 +10,11 @@ namespace {
 
 constexpr int32_t kFlags = kInvalid | kUnknown;
 
+int32_t contribution_of_digit(int32_t digit, int32_t n_digits) {
+  if (digit < 0) return kInvalid;
+  return digit < n_digits ? digit : kUnknown;
+}
+
 }  // namespace
 
 void RowStatistics::add(const RowStatistics& other) {
@@ -47,7 +52,7 @@ bool RowIds::sums(const Feature& f, int64_t begin, int64_t n, bool fresh, int32_
     double values[kBlock];
     return f.search64->sum(derived_values(f, begin, n, values), n, fresh, accumulator);
   }
-  if (f.zero_is_digit_zero) {
+  if (f.zero_is_digit_zero || f.digits != nullptr) {
     contributions(f, begin, n, fresh, accumulator);
     int32_t flags = 0;
     for (int64_t i = 0; i < n; ++i) flags |= accumulator[i];
@@ -61,6 +66,11 @@ void RowIds::contributions(const Feature& f, int64_t begin, int64_t n, bool fres
                            int32_t* accumulator) const {
   if (f.types != nullptr) {
     accumulate_types(f.types + begin, n, f.type_contribution.data(), fresh, accumulator);
+  } else if (f.digits != nullptr) {
+    for (int64_t i = 0; i < n; ++i) {
+      const int32_t own = contribution_of_digit(f.digits[begin + i], f.n_digits);
+      accumulator[i] = fresh ? own : add_contribution(accumulator[i], own);
+    }
   } else if (f.relative) {
     double values[kBlock];
     f.search64->accumulate(derived_values(f, begin, n, values), n, fresh, accumulator);

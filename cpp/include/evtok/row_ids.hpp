@@ -3,7 +3,8 @@
 //
 // Contract. The digit of a feature is its bin code (bins.hpp), clamped to [first, last], minus origin.
 // Combined, the id is base + sum(digit * stride); with a vocabulary of tuples seen, that sum is a key and the
-// id is base + the rank of the key among the keys seen. Factorised, feature w gives the id base_w + digit. An
+// id is base + the rank of the key among the keys seen. Factorised, feature w gives the id base_w + digit.
+// Digits may also be given: a negative one is invalid, one that is not below their number is unknown. An
 // invalid value (NaN, infinite, outside the domain) gives kInvalidId for every id of the row; an unknown one
 // gives the id `unknown`.
 #pragma once
@@ -23,10 +24,13 @@ inline constexpr int32_t kInvalidId = -1;
 
 /// Where the values of one feature come from and how they become a digit. All pointers are borrowed.
 struct Feature {
-  // Exactly one of the three is set; each is (n_rows,) contiguous.
+  // Exactly one of the four is set; each is (n_rows,) contiguous.
   const float* float32 = nullptr;
   const double* float64 = nullptr;
   const uint8_t* types = nullptr;
+  const int32_t* digits = nullptr;  // found elsewhere, such as codes of a codebook
+
+  int32_t n_digits = 0;  // of `digits`
 
   // types: contribution of each code, or kUnknown.
   std::array<int32_t, 256> type_contribution{};
