@@ -6,7 +6,6 @@ In: `Events`. Out: `Tokens`, ragged. The ids are defined by the thresholds store
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -16,20 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from evtok import _core
-from evtok.errors import ArtefactError, FingerprintError, InvalidEventsError
+from evtok.errors import ArtefactError, InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
 from evtok.tokenizers import artefact, binned_config, binned_decode, binned_encode, binned_fit
 from evtok.tokenizers.feature import Feature, FittedFeature
+from evtok.tokenizers.interface import OnInvalid, Tokenizer
+from evtok.tokenizers.sequence import OBJECTS
 from evtok.tokenizers.vocabulary import Vocabulary, strides
 from evtok.tokens import Tokens
 
 if TYPE_CHECKING:
     import awkward as ak
 
-OnInvalid = Literal["raise", "sentinel"]
-
-#: The place of the objects in a sequence.
-OBJECTS = "objects"
+__all__ = ["OBJECTS", "BinnedTokenizer"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class _Fit:
     fingerprint: str = ""
 
 
-class BinnedTokenizer:
+class BinnedTokenizer(Tokenizer):
     """Tokens from bins of each object's features.
 
     Parameters
@@ -83,6 +81,8 @@ class BinnedTokenizer:
     the object, as it is told. An unknown value (an unknown type, an unseen combination, a value outside the edges
     where the feature says so) becomes the special token ``unk`` and is counted; without ``unk`` it is invalid.
     """
+
+    KIND = binned_config.KIND
 
     def __init__(
         self,
@@ -175,21 +175,6 @@ class BinnedTokenizer:
         )
 
     @property
-    def vocab_size(self) -> int:
-        """Number of ids; every id is below it."""
-        return self.vocabulary.size
-
-    @property
-    def special_ids(self) -> dict[str, int]:
-        """Id of each special token by name."""
-        return self.vocabulary.special_ids
-
-    @property
-    def pad_id(self) -> int:
-        """Id of padding, or -1 when there is none."""
-        return self.special_ids.get("pad", -1)
-
-    @property
     def required_columns(self) -> tuple[str, ...]:
         """Columns of `Events` that `encode` reads."""
         names = [feature.column for feature in self.settings.features.values()]
@@ -248,7 +233,7 @@ class BinnedTokenizer:
         if not self.settings.factorised:
             _ = draft.strides  # raises if there are too many combinations
         ranks = _read_only(binned_encode.rank_table(draft))
-        fingerprint = artefact.fingerprint(*draft._to_artefact())
+        fingerprint = artefact.fingerprint(*draft.to_artefact())
         return replace(draft._require_fit(), ranks=ranks, fingerprint=fingerprint)
 
     def _with(self, fit: _Fit) -> Self:
@@ -329,32 +314,15 @@ class BinnedTokenizer:
             Two features whose columns would have one name.
         """
         now = self._as_fitted()
-        if tokens.fingerprint and tokens.fingerprint != now.fingerprint:
-            raise FingerprintError(
-                f"tokens: made by tokenizer {tokens.fingerprint[:16]}…, this one is {now.fingerprint[:16]}…"
-            )
+        now.require_own(tokens)
         return binned_decode.decode(now, tokens, seed)
 
     # ---- files ------------------------------------------------------------------------------------------------
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the tokenizer as a folder of JSON and safetensors, whole or not at all."""
-        artefact.save(folder, *self._to_artefact())
-
-    def _to_artefact(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def to_artefact(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Return the config and the tensors of the artefact."""
         fit = self._require_fit()
         return binned_config.to_artefact(self.settings, fit.fitted, fit.seen)
-
-    @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Read a tokenizer that `save` wrote; nothing in the folder is executed.
-
-        Raises
-        ------
-        ArtefactError
-            A missing, altered, hostile or newer artefact.
-        """
-        return cls.from_artefact(*artefact.load(folder))
 
     @classmethod
     def from_artefact(cls, config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
@@ -382,22 +350,11 @@ class BinnedTokenizer:
 
         return presets.make(name, **options)
 
-    def __reduce__(self) -> Any:
-        if not self.is_fitted:
-            raise TypeError(
-                "a tokenizer that is not fitted cannot be sent to another process: call fit first"
-            )
-        return _from_artefact, self._to_artefact()
-
     def __repr__(self) -> str:
         if not self.is_fitted:
             return f"<BinnedTokenizer of {', '.join(self.settings.features)}, not fitted>"
         digits = " x ".join(f"{name} {n}" for name, n in self.digits.items())
         return f"<BinnedTokenizer: {digits}, {self.vocab_size} ids, {self.fingerprint[:12]}>"
-
-
-def _from_artefact(config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> BinnedTokenizer:
-    return BinnedTokenizer.from_artefact(config, tensors)
 
 
 def _read_only(values: npt.NDArray[np.int32] | None) -> npt.NDArray[np.int32] | None:

@@ -16,6 +16,7 @@ from evtok.events import TYPE_COLUMN
 from evtok.tokenizers.artefact import closed
 from evtok.tokenizers.edge_definitions import finite_number, whole_number
 from evtok.tokenizers.feature import TENSOR_DTYPES, Feature, FittedFeature
+from evtok.tokenizers.sequence import check_sequence
 from evtok.tokenizers.vocabulary import SPECIAL_NAMES, Vocabulary
 
 KIND = "binned"
@@ -67,7 +68,9 @@ class Settings:
         # Refuses names and numbers that no vocabulary can have, before a fit has read any data.
         Vocabulary(self.specials, self.specials_high, n_objects=0, headroom=self.headroom)
         self._check_names()
-        self._check_sequence()
+        check_sequence(
+            self.sequence, (*self.specials, *self.specials_high), tuple(self.event_features), self.max_length
+        )
 
     def _check_names(self) -> None:
         for part in ("features", "event_features"):
@@ -99,35 +102,6 @@ class Settings:
                     f"{feature.column!r}, which could be decoded to one of them only"
                 )
             columns[feature.column] = name
-
-    def _check_sequence(self) -> None:
-        specials = (*self.specials, *self.specials_high)
-        known = {*specials, *self.event_features, "objects"}
-        for entry in self.sequence:
-            if entry not in known:
-                hint = " (add it to specials)" if entry in SPECIAL_NAMES else ""
-                raise ValueError(f"sequence: expected entries of {sorted(known)}, got {entry!r}{hint}")
-        if self.sequence.count("objects") != 1:
-            raise ValueError(f"sequence: expected 'objects' once, got {self.sequence}")
-        for name in self.event_features:
-            if name not in self.sequence:
-                raise ValueError(f"sequence: event feature {name!r} has no place in it; add its name")
-            if self.sequence.count(name) > 1:
-                raise ValueError(f"sequence: event feature {name!r} has more than one place in it")
-        if self.max_length is not None and self.max_length < len(self.sequence) - 1:
-            raise ValueError(
-                f"max_length: {self.max_length} leaves no room for the tokens around the objects"
-            )
-
-    @property
-    def before(self) -> tuple[str, ...]:
-        """Entries of the sequence before the objects."""
-        return self.sequence[: self.sequence.index("objects")]
-
-    @property
-    def after(self) -> tuple[str, ...]:
-        """Entries of the sequence after the objects."""
-        return self.sequence[self.sequence.index("objects") + 1 :]
 
 
 def type_table(types: Sequence[str] | Mapping[str, int] | None) -> dict[str, int]:

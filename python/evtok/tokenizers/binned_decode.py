@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from evtok.errors import InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
-from evtok.tokenizers.feature import Feature, FittedFeature
+from evtok.tokenizers.feature import FittedFeature
+from evtok.tokenizers.sequence import find_objects
 from evtok.tokens import Tokens
 
 if TYPE_CHECKING:
     from evtok.tokenizers.binned import BinnedTokenizer
 
 _UNKNOWN = -1  # the digit of an unknown object
-_SENTINEL = -1  # the id of an invalid one
 
 
 def decode(tokenizer: BinnedTokenizer, tokens: Tokens, seed: int | None) -> Events:
@@ -26,7 +25,7 @@ def decode(tokenizer: BinnedTokenizer, tokens: Tokens, seed: int | None) -> Even
     settings = tokenizer.settings
     ids = tokens.ids.astype(np.int64)
     event_of = np.repeat(np.arange(len(tokens)), tokens.lengths)
-    is_object, event_tokens = _places(tokenizer, ids, tokens.offsets, event_of)
+    is_object, event_tokens = find_objects(tokenizer, settings.sequence, ids, tokens.offsets, event_of)
     draw = None if seed is None else np.random.Generator(np.random.PCG64(seed))
 
     names = decoded_names(settings.event_features)
@@ -51,7 +50,19 @@ def decode(tokenizer: BinnedTokenizer, tokens: Tokens, seed: int | None) -> Even
     return Events(offsets, columns, fields, types=types)
 
 
-def decoded_names(features: Mapping[str, Feature], taken: Collection[str] = ()) -> dict[str, str]:
+class DecodedFeature(Protocol):
+    """What the name of a decoded feature follows from."""
+
+    @property
+    def column(self) -> str:
+        """Where its values come from."""
+
+    @property
+    def is_derived(self) -> bool:
+        """True when the column cannot be had back from its values."""
+
+
+def decoded_names(features: Mapping[str, DecodedFeature], taken: Collection[str] = ()) -> dict[str, str]:
     """Return the name under which each feature is decoded.
 
     It is the feature's column, so that what is decoded can be encoded; or its own name, where the column cannot be had
@@ -69,92 +80,6 @@ def decoded_names(features: Mapping[str, Feature], taken: Collection[str] = ()) 
                 )
             names[name] = name
     return names
-
-
-def _places(
-    tokenizer: BinnedTokenizer,
-    ids: npt.NDArray[np.int64],
-    offsets: npt.NDArray[np.int64],
-    event_of: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.bool_], dict[str, npt.NDArray[np.int64]]]:
-    """Check that every sequence is laid out as `encode` does, padding at its end aside.
-
-    Returns
-    -------
-    is_object : bool (n_tokens,)
-        True for the tokens of objects.
-    event_tokens : dict of str to int64 (n_events,)
-        The token of each event feature.
-    """
-    settings, vocabulary = tokenizer.settings, tokenizer.vocabulary
-    starts, ends = offsets[:-1], _ends(tokenizer, ids, offsets)
-    n_before, n_after = len(settings.before), len(settings.after)
-    short = np.flatnonzero(ends - starts < n_before + n_after)
-    if short.size:
-        event = int(short[0])
-        raise InvalidEventsError(
-            f"tokens: event {event} has {int(ends[event] - starts[event])} tokens besides padding, fewer than the "
-            f"{n_before + n_after} around the objects"
-        )
-    event_tokens: dict[str, npt.NDArray[np.int64]] = {}
-    places = [starts + k for k in range(n_before)] + [ends - n_after + k for k in range(n_after)]
-    for name, place in zip((*settings.before, *settings.after), places, strict=True):
-        if name in vocabulary.event_bases:
-            event_tokens[name] = ids[place]
-            right = _belongs(
-                tokenizer, ids[place], vocabulary.event_bases[name], vocabulary.event_digits[name]
-            )
-        else:
-            right = ids[place] == vocabulary.special_ids[name]
-        _refuse(tokenizer, ids, place[~right], event_of, f"a token {name!r}")
-    place = np.arange(len(ids))
-    is_object = (place >= (starts + n_before)[event_of]) & (place < (ends - n_after)[event_of])
-    right = _belongs(tokenizer, ids, vocabulary.object_base, vocabulary.n_objects)
-    _refuse(tokenizer, ids, place[is_object & ~right], event_of, "a token of an object")
-    return is_object, event_tokens
-
-
-def _ends(
-    tokenizer: BinnedTokenizer, ids: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Return where each sequence ends (n_events,), padding after it left out."""
-    if tokenizer.pad_id < 0:
-        return offsets[1:]
-    # The last token so far that is no padding; an event that is all padding ends where it begins.
-    last = np.maximum.accumulate(np.where(ids != tokenizer.pad_id, np.arange(len(ids)), -1))
-    ends = np.maximum(np.concatenate([np.full(1, -1), last])[offsets[1:]] + 1, offsets[:-1])
-    own = len(list(takewhile(lambda name: name == "pad", reversed(tokenizer.settings.after))))
-    return np.asarray(np.minimum(ends + own, offsets[1:]), np.int64)
-
-
-def _belongs(
-    tokenizer: BinnedTokenizer, ids: npt.NDArray[np.int64], base: int, size: int
-) -> npt.NDArray[np.bool_]:
-    """True for ids of a block, and for those that stand for an unknown or an invalid value."""
-    unknown = tokenizer.special_ids.get("unk", _SENTINEL)
-    right = ((ids >= base) & (ids < base + size)) | (ids == unknown) | (ids == _SENTINEL)
-    return np.asarray(right, np.bool_)
-
-
-def _refuse(
-    tokenizer: BinnedTokenizer,
-    ids: npt.NDArray[np.int64],
-    wrong: npt.NDArray[np.int64],
-    event_of: npt.NDArray[np.int64],
-    expected: str,
-) -> None:
-    """Raise for the first of the tokens that are `wrong`, if there is one."""
-    if not wrong.size:
-        return
-    token = int(wrong[0])
-    given, size = int(ids[token]), tokenizer.vocab_size
-    if not 0 <= given < size:
-        raise InvalidEventsError(f"tokens: id {given} (token {token}) is outside the {size} ids")
-    names = {k: f" ({name!r})" for name, k in tokenizer.special_ids.items()}
-    raise InvalidEventsError(
-        f"tokens: event {int(event_of[token])} is out of place at token {token}: expected {expected}, got id "
-        f"{given}{names.get(given, '')}"
-    )
 
 
 def _digits(

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evtok import _arrays, _backend, _core
+from evtok import _backend, _core
 from evtok.errors import InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
+from evtok.tokenizers import encoding
 from evtok.tokenizers.binned_config import Settings
 from evtok.tokenizers.feature import Feature, FittedFeature
+from evtok.tokenizers.sequence import around_objects
 from evtok.tokenizers.vocabulary import strides
 from evtok.tokens import EncodeReport, Tokens
 
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
 # Keys up to this many are looked up in a table of ranks (64 MiB of int32); more are searched.
 _MAX_TABLE = 1 << 24
-
-_NO_LIMIT = (1 << 63) - 1
 
 # Given for an unknown object where keys are collected; -1 is for an invalid one.
 _NO_KEY = -2
@@ -38,9 +38,9 @@ def encode(
     dtype: np.dtype[Any],
 ) -> Tokens:
     """Encode the events `given`; see `BinnedTokenizer.encode`."""
-    events = _events(tokenizer, given)
+    events = encoding.events_of(tokenizer, given)
     settings, vocabulary = tokenizer.settings, tokenizer.vocabulary
-    _check_arguments(on_invalid, dtype, vocabulary.size)
+    encoding.check_arguments(on_invalid, dtype, vocabulary.size)
     special_ids = vocabulary.special_ids
     unknown = special_ids.get("unk", -1)
     # Factorised digits are ids of their own: their combinations are not counted, and may be more than any id.
@@ -62,12 +62,19 @@ def encode(
         unknown_event_tokens += met["unknown"]
         entries[name] = ids
 
+    before, after = around_objects(settings.sequence)
     run: Any = program.sequences_uint16 if dtype == np.uint16 else program.sequences_int32
     offsets, ids, counts = run(
-        [entries[name] for name in settings.before],
-        [entries[name] for name in settings.after],
+        [entries[name] for name in before],
+        [entries[name] for name in after],
         _sort_column(settings, events),
-        _max_objects(tokenizer, events),
+        encoding.max_objects(
+            settings.max_length,
+            settings.too_long,
+            len(settings.sequence) - 1,
+            len(tokenizer.digits) if settings.factorised else 1,
+            events.multiplicity,
+        ),
         threads,
     )
     if counts["invalid"] and on_invalid == "raise":
@@ -135,35 +142,13 @@ def rank_table(tokenizer: BinnedTokenizer) -> npt.NDArray[np.int32] | None:
 
 def compared_values(feature: Feature, events: Events, *, of_event: bool = False) -> npt.NDArray[Any]:
     """Return what is compared with the edges: the column, or the relative or wrapped value in float64."""
-    x = _column(events, feature.column, of_event)
+    x = encoding.column(events, feature.column, of_event=of_event)
     if not feature.is_derived:
         return x
     value = x.astype(np.float64)
     if feature.relative_to is not None:
-        value -= np.repeat(_reference(events, feature.relative_to), events.multiplicity)
+        value -= np.repeat(encoding.reference(events, feature.relative_to), events.multiplicity)
     return (value + np.pi) % (2 * np.pi) - np.pi if feature.wrap else value
-
-
-def _events(tokenizer: BinnedTokenizer, given: Any) -> Events:
-    """Return the events, or those of an awkward array of lists of records, of which only what is needed is read."""
-    if isinstance(given, Events):
-        return given
-    if _arrays.kind(given) != "awkward":
-        raise TypeError(
-            f"events: expected Events, or an awkward array of lists of records, got {type(given).__name__}"
-        )
-    if tokenizer.required_fields:
-        raise InvalidEventsError(
-            f"events: this tokenizer needs {', '.join(tokenizer.required_fields)} of each event, which an array of "
-            "objects does not have; use Events.from_awkward(objects, fields)"
-        )
-    if not given.fields:
-        return Events.from_awkward(given)  # raises: there are no records
-    needed = tokenizer.required_columns
-    missing = [name for name in needed if name not in given.fields]
-    if missing:
-        raise InvalidEventsError(f"events: no column {missing[0]!r}; there are {', '.join(given.fields)}")
-    return Events.from_awkward(given[list(needed)])
 
 
 # ---- laying out -----------------------------------------------------------------------------------------------
@@ -196,7 +181,7 @@ def _add_feature(
     of_event: bool = False,
 ) -> None:
     feature = fitted.feature
-    x = _column(events, feature.column, of_event)
+    x = encoding.column(events, feature.column, of_event=of_event)
     single = x.dtype == np.float32 and not feature.is_derived
     lowest, highest = feature.transform.valid_range(np.float32 if single else np.float64)
     program.add_bins(
@@ -214,7 +199,9 @@ def _add_feature(
             "base": base,
             "relative": feature.is_derived,
             "wrap": feature.wrap,
-            "reference": None if feature.relative_to is None else _reference(events, feature.relative_to),
+            "reference": None
+            if feature.relative_to is None
+            else encoding.reference(events, feature.relative_to),
             "zero_is_digit_zero": feature.zero_is_code_zero,
         },
     )
@@ -235,7 +222,7 @@ def _types(
     settings: Settings, events: Events, stride: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
     """Return the type codes of the events, and what each code contributes."""
-    codes = _column(events, TYPE_COLUMN, of_event=False, as_float=False)
+    codes = encoding.column(events, TYPE_COLUMN, as_float=False)
     if codes.dtype.kind not in "iu":
         raise TypeError(f"columns['type']: expected integer codes, got {codes.dtype}")
     contributions = np.full(256, _core.unknown_flag, np.int32)
@@ -255,56 +242,11 @@ def _types(
     return codes, contributions
 
 
-def _column(events: Events, name: str, of_event: bool, as_float: bool = True) -> npt.NDArray[Any]:
-    kind, available = ("field", events.fields) if of_event else ("column", events.columns)
-    if name not in available:
-        raise InvalidEventsError(f"events: no {kind} {name!r}; there are {', '.join(available) or 'none'}")
-    x = available[name]
-    return _arrays.as_float(x, f"{kind}s[{name!r}]") if as_float else x
-
-
-def _reference(events: Events, name: str) -> npt.NDArray[np.float64]:
-    return np.ascontiguousarray(_column(events, name, of_event=True), np.float64)
-
-
 def _sort_column(settings: Settings, events: Events) -> npt.NDArray[Any] | None:
-    return None if settings.sort_by is None else _column(events, settings.sort_by, of_event=False)
-
-
-def _max_objects(tokenizer: BinnedTokenizer, events: Events) -> int:
-    """Return how many objects a sequence may keep; raises when an event has more and must not be cut."""
-    settings = tokenizer.settings
-    if settings.max_length is None:
-        return _NO_LIMIT
-    width = len(tokenizer.digits) if settings.factorised else 1
-    most = (settings.max_length - (len(settings.sequence) - 1)) // width
-    multiplicity = events.multiplicity
-    largest = int(multiplicity.max(initial=0))
-    if largest <= most:
-        return _NO_LIMIT
-    if settings.too_long == "raise":
-        raise InvalidEventsError(
-            f"events: event {int(multiplicity.argmax())} has {largest} objects, and max_length={settings.max_length} "
-            f"holds {most}; make the tokenizer with a larger max_length, or with too_long='truncate'"
-        )
-    return most
+    return None if settings.sort_by is None else encoding.column(events, settings.sort_by)
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------
-
-
-def _check_arguments(on_invalid: str, dtype: np.dtype[Any], vocab_size: int) -> None:
-    if on_invalid not in ("raise", "sentinel"):
-        raise ValueError(f"on_invalid: expected 'raise' or 'sentinel', got {on_invalid!r}")
-    if dtype == np.uint16:
-        if vocab_size > 1 << 16:
-            raise ValueError(f"dtype: uint16 cannot hold the {vocab_size} ids of this vocabulary; use int32")
-        if on_invalid != "raise":
-            raise ValueError(
-                "dtype: uint16 has no place for the sentinel -1; use int32, or on_invalid='raise'"
-            )
-    elif dtype != np.int32:
-        raise TypeError(f"dtype: expected int32 or uint16, got {dtype}")
 
 
 def explain_invalid(tokenizer: BinnedTokenizer, events: Events, row: int) -> str:

@@ -1,0 +1,111 @@
+"""What every `encode` does before its kernel: checks of its arguments, and columns as a kernel takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok import _arrays
+from evtok.errors import InvalidEventsError
+from evtok.events import Events
+
+if TYPE_CHECKING:
+    from evtok.tokenizers.interface import Tokenizer
+
+_NO_LIMIT = (1 << 63) - 1
+
+
+def check_arguments(on_invalid: str, dtype: np.dtype[Any], vocab_size: int) -> None:
+    """Refuse arguments of `encode` that mean nothing, or do not go together."""
+    if on_invalid not in ("raise", "sentinel"):
+        raise ValueError(f"on_invalid: expected 'raise' or 'sentinel', got {on_invalid!r}")
+    if dtype == np.uint16:
+        if vocab_size > 1 << 16:
+            raise ValueError(f"dtype: uint16 cannot hold the {vocab_size} ids of this vocabulary; use int32")
+        if on_invalid != "raise":
+            raise ValueError(
+                "dtype: uint16 has no place for the sentinel -1; use int32, or on_invalid='raise'"
+            )
+    elif dtype != np.int32:
+        raise TypeError(f"dtype: expected int32 or uint16, got {dtype}")
+
+
+def events_of(tokenizer: Tokenizer, given: Any) -> Events:
+    """Return the events, or those of an awkward array of lists of records, of which only what is needed is read.
+
+    Raises
+    ------
+    TypeError
+        Neither of the two.
+    InvalidEventsError
+        An awkward array without a column that `tokenizer` needs, or one that needs fields of the event.
+    """
+    if isinstance(given, Events):
+        return given
+    if _arrays.kind(given) != "awkward":
+        raise TypeError(
+            f"events: expected Events, or an awkward array of lists of records, got {type(given).__name__}"
+        )
+    if tokenizer.required_fields:
+        raise InvalidEventsError(
+            f"events: this tokenizer needs {', '.join(tokenizer.required_fields)} of each event, which an array of "
+            "objects does not have; use Events.from_awkward(objects, fields)"
+        )
+    if not given.fields:
+        return Events.from_awkward(given)  # raises: there are no records
+    needed = tokenizer.required_columns
+    missing = [name for name in needed if name not in given.fields]
+    if missing:
+        raise InvalidEventsError(f"events: no column {missing[0]!r}; there are {', '.join(given.fields)}")
+    return Events.from_awkward(given[list(needed)])
+
+
+def column(events: Events, name: str, *, of_event: bool = False, as_float: bool = True) -> npt.NDArray[Any]:
+    """Return a column (m,), or a field (n_events,); integers become float64 unless told otherwise."""
+    kind, available = ("field", events.fields) if of_event else ("column", events.columns)
+    if name not in available:
+        raise InvalidEventsError(f"events: no {kind} {name!r}; there are {', '.join(available) or 'none'}")
+    x = available[name]
+    return _arrays.as_float(x, f"{kind}s[{name!r}]") if as_float else x
+
+
+def reference(events: Events, name: str) -> npt.NDArray[np.float64]:
+    """Return a field (n_events,) in float64, contiguous."""
+    return np.ascontiguousarray(column(events, name, of_event=True), np.float64)
+
+
+def max_objects(
+    max_length: int | None, too_long: str, around: int, width: int, multiplicity: npt.NDArray[np.int64]
+) -> int:
+    """Return how many objects a sequence may keep.
+
+    Parameters
+    ----------
+    max_length : int or None
+        The longest sequence.
+    too_long : {"raise", "truncate"}
+    around : int
+        Tokens of a sequence beside its objects.
+    width : int
+        Tokens of an object.
+    multiplicity : int64 (n_events,)
+
+    Raises
+    ------
+    InvalidEventsError
+        An event has more, and must not be cut.
+    """
+    if max_length is None:
+        return _NO_LIMIT
+    most = (max_length - around) // width
+    largest = int(multiplicity.max(initial=0))
+    if largest <= most:
+        return _NO_LIMIT
+    if too_long == "raise":
+        raise InvalidEventsError(
+            f"events: event {int(multiplicity.argmax())} has {largest} objects, and max_length={max_length} "
+            f"holds {most}; make the tokenizer with a larger max_length, or with too_long='truncate'"
+        )
+    return most
