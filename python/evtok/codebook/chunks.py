@@ -14,7 +14,7 @@ from evtok.codebook.unit import normalised
 
 Array = npt.NDArray[Any]
 
-# Rows of one piece: enough to keep every thread busy, and what is computed for each of them stays small.
+# What one piece holds at most: enough to keep every thread busy, and what is computed of it stays small.
 _ROWS_AT_ONCE = 1 << 18
 _BYTES_AT_ONCE = 32 << 20
 
@@ -39,7 +39,7 @@ class Chunks:
     """
 
     def __init__(self, x: Any, unit: bool = False) -> None:
-        self._open = _opener(x)
+        self._open = arrays_of(x)
         self._unit = unit
         self.dtype: np.dtype[Any] | None = None  # of the first array
         self.n_dims = 0
@@ -54,11 +54,8 @@ class Chunks:
             rows = _rows.Rows(part)
             self._check(rows.values, number)
             assert self.dtype is not None
-            at_once = max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // (self.n_dims * self.dtype.itemsize)))
-            for begin, end, values in rows.pieces(self.dtype, at_once * self.n_dims * self.dtype.itemsize):
-                for start in range(begin, end, at_once):
-                    stop = min(end, start + at_once)
-                    yield first + start, values[start - begin : stop - begin]
+            for start, piece in bounded_pieces(rows, self.dtype):
+                yield first + start, piece
             first += len(rows.values)
 
     def _check(self, values: Array, number: int) -> None:
@@ -128,7 +125,23 @@ class Chunks:
             yield first, np.concatenate(waiting)
 
 
-def _opener(x: Any) -> Callable[[], Iterable[Any]]:
+def bounded_pieces(rows: _rows.Rows, dtype: np.dtype[Any]) -> Iterator[tuple[int, Array]]:
+    """Yield (number of the first row, rows (m, D) as contiguous `dtype`) of bounded size."""
+    row_bytes = max(1, rows.values.shape[-1] * dtype.itemsize)
+    at_once = max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // row_bytes))
+    for begin, end, values in rows.pieces(dtype, at_once * row_bytes):
+        for start in range(begin, end, at_once):
+            yield start, values[start - begin : min(end, start + at_once) - begin]
+
+
+def arrays_of(x: Any) -> Callable[[], Iterable[Any]]:
+    """Return a function that gives the arrays of `x` anew each time it is called.
+
+    Raises
+    ------
+    TypeError
+        `x` is an iterator, which can be read only once, or nothing that holds arrays.
+    """
     if callable(x) and not hasattr(x, "shape"):
         return lambda: _once(x())
     if hasattr(x, "shape") or _arrays.kind(x) == "awkward":
