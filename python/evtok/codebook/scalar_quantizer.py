@@ -1,0 +1,237 @@
+"""What FSQ and LFQ share: every component has levels of its own, and ids are computed in integers.
+
+The levels of a component are thresholds on it, so an id needs comparisons alone. The contract is in
+``cpp/include/evtok/scalar_quantizer.hpp``; the readable definitions are in `evtok.reference_quantizers`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok import _arrays, _backend, _core
+from evtok.codebook import _rows
+from evtok.errors import ArtefactError
+from evtok.tokenizers import artefact
+
+# Rows that are not contiguous, or of another dtype, are copied in pieces of this many bytes.
+_PIECE_BYTES = 8 << 20
+
+# Ids decoded at a time: their digits stay in cache.
+_PIECE = 1 << 16
+
+MAX_CODES = 1 << 31
+
+
+class ScalarQuantizer:
+    """Base of `FSQ` and `LFQ`, which say what their levels are."""
+
+    KIND: ClassVar[str]
+
+    #: A value passes a threshold when it is above it (True), or at it too (False).
+    RIGHT: ClassVar[bool]
+
+    @property
+    def n_codes(self) -> int:
+        """Number of ids; every id is below it."""
+        count = 1
+        for n_levels in self.level_counts:
+            count *= n_levels
+        return count
+
+    @property
+    def level_counts(self) -> tuple[int, ...]:
+        """Levels of each component."""
+        raise NotImplementedError
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Factor of each component's digit in the id."""
+        raise NotImplementedError
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 (hex) of everything that decides the ids."""
+        return artefact.fingerprint(self._config(), self._tensors())
+
+    def thresholds(self, dtype: npt.DTypeLike = np.float32) -> tuple[npt.NDArray[Any], ...]:
+        """Thresholds of each component in float32 or float64; its digit is the number of them that it passes."""
+        raise NotImplementedError
+
+    def level_values(self) -> tuple[npt.NDArray[np.float64], ...]:
+        """Return the value that each level of each component decodes to."""
+        raise NotImplementedError
+
+    def encode(
+        self,
+        x: Any,
+        *,
+        mask: Any | None = None,
+        on_invalid: Literal["raise", "sentinel"] = "raise",
+        threads: int | None = None,
+    ) -> Any:
+        """Return the id of each vector.
+
+        Parameters
+        ----------
+        x : array of real numbers (..., D), any layout
+            NumPy array, torch tensor on the CPU, or awkward array with lists of D numbers innermost. float16 and
+            bfloat16 are taken as float32, integers as float32 or float64, all exactly.
+        mask : bool array (...), optional
+            False for vectors that are padding: their id is -1, and what they hold is not looked at.
+        on_invalid : {"raise", "sentinel"}
+            What to do with a vector that has a NaN or infinite component: refuse the call, or give it the id -1.
+        threads : int, optional
+            Threads to use; by default `EVTOK_NUM_THREADS` or the CPUs that this process may use.
+
+        Returns
+        -------
+        int32 array (...), of the kind of x
+            From 0 to ``n_codes - 1``, or -1.
+
+        Raises
+        ------
+        TypeError
+            `x` holds no real numbers, or float128, or integers above 2**53 in size.
+        ValueError
+            Shapes that do not fit, a mask of another dtype, or, with "raise", a vector that is not finite: the message
+            names the first.
+        """
+        with _core.FloatEnvironment():  # conversions too follow the contract's mode, not a caller's
+            return self._encode(x, mask, on_invalid, threads or 0)
+
+    def decode(self, ids: Any, *, dtype: npt.DTypeLike = np.float32) -> Any:
+        """Return the vector of each id.
+
+        Parameters
+        ----------
+        ids : integer array (...)
+            NumPy array or torch tensor on the CPU.
+        dtype : float32 or float64
+            Of the result; each value is rounded to it once.
+
+        Returns
+        -------
+        array (..., D) of `dtype`, of the kind of ids
+
+        Raises
+        ------
+        TypeError
+            `ids` are not integers, or another `dtype`.
+        ValueError
+            An id below 0 or not below `n_codes`, naming the first. -1 stands for a vector that was masked or invalid,
+            so there is nothing to return for it.
+        """
+        wanted = _rows.checked_dtype(dtype)
+        codes = checked_ids(ids, self.n_codes)
+        values = [levels.astype(wanted) for levels in self.level_values()]
+        vectors = np.empty((*codes.shape, len(values)), wanted)
+        flat_ids, flat = codes.reshape(-1), vectors.reshape(codes.size, len(values))
+        for start in range(0, codes.size, _PIECE):
+            piece = flat_ids[start : start + _PIECE].astype(np.int64)
+            for j, (stride, levels) in enumerate(zip(self.strides, values, strict=True)):
+                flat[start : start + _PIECE, j] = levels[piece // stride % len(levels)]
+        return _arrays.like(vectors, ids)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the quantizer as a new folder, whole or not at all: `config.json` and `tensors.safetensors`.
+
+        Raises
+        ------
+        ArtefactError
+            The folder exists and holds something else.
+        """
+        artefact.save(folder, self._config(), self._tensors())
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read a quantizer that `save` wrote.
+
+        Raises
+        ------
+        ArtefactError
+            Missing, altered, hostile, of another kind, or with thresholds that are not those of its levels.
+        """
+        config, tensors = artefact.load(folder)
+        if config.get("kind") != cls.KIND:
+            raise ArtefactError(
+                f"{folder}: expected a quantizer of kind {cls.KIND!r}, got {config.get('kind')!r}"
+            )
+        try:
+            quantizer = cls._from_config(config)
+        except (TypeError, ValueError, KeyError) as error:
+            raise ArtefactError(f"{folder}: {error}") from error
+        if quantizer.fingerprint != artefact.fingerprint(config, tensors):
+            raise ArtefactError(f"{folder}: keys or thresholds are not those of {quantizer}")
+        return quantizer
+
+    def _config(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _tensors(self) -> dict[str, npt.NDArray[Any]]:
+        raise NotImplementedError
+
+    @classmethod
+    def _from_config(cls, config: dict[str, Any]) -> Self:
+        raise NotImplementedError
+
+    def _encode(self, x: Any, mask: Any | None, on_invalid: str, threads: int) -> Any:
+        if on_invalid not in ("raise", "sentinel"):
+            raise ValueError(f'on_invalid: expected "raise" or "sentinel", got {on_invalid!r}')
+        rows = _rows.Rows(x)
+        n_dims = len(self.level_counts)
+        if rows.values.shape[-1] != n_dims:
+            raise ValueError(f"x: expected shape (..., {n_dims}), got {rows.values.shape}")
+        dtype = _rows.natural_dtype(rows.values, "x")
+        kept = None if mask is None else rows.flags(mask, "mask")
+        levels = _kernel_levels(self, dtype)
+        ids = np.empty(rows.shape, np.int32)
+        flat = ids.reshape(-1)
+        for start, stop, piece in rows.pieces(dtype, _PIECE_BYTES):
+            of_piece = None if kept is None else kept[start:stop]
+            invalid, first = _core.scalar_ids(piece, *levels, of_piece, threads, flat[start:stop])
+            if invalid and on_invalid == "raise":
+                component = int(np.argmin(np.isfinite(piece[first])))
+                raise ValueError(
+                    f"x: row {start + first}{rows.place(start + first)} has {piece[first, component]} in component "
+                    f'{component}; drop or mask such rows, or use on_invalid="sentinel"'
+                )
+        _backend.used_native()
+        return rows.wrap(ids)
+
+
+@lru_cache(maxsize=64)
+def _kernel_levels(
+    quantizer: ScalarQuantizer, dtype: np.dtype[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.int32], bool]:
+    """Return thresholds of all components, where those of each end, the strides, and which side a threshold is on."""
+    thresholds = quantizer.thresholds(dtype)
+    ends = np.cumsum([len(of_one) for of_one in thresholds], dtype=np.int64)
+    return np.concatenate(thresholds), ends, np.array(quantizer.strides, np.int32), quantizer.RIGHT
+
+
+def checked_ids(ids: Any, n_codes: int, name: str = "ids") -> npt.NDArray[Any]:
+    """View `ids` as a NumPy array of integers from 0 to ``n_codes - 1``.
+
+    Raises
+    ------
+    TypeError
+        Not integers.
+    ValueError
+        An id outside the range, naming the first.
+    """
+    codes = _arrays.to_numpy(ids, name)
+    if codes.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integers, got {codes.dtype}")
+    if codes.size and not 0 <= int(codes.min()) <= int(codes.max()) < n_codes:
+        bad = (codes < 0) | (codes > n_codes - 1)
+        first = int(codes.flat[int(bad.argmax())])
+        raise ValueError(
+            f"{name}: expected 0 to {n_codes - 1}, got {first}; -1 marks a vector that was masked or invalid: leave it "
+            "out"
+        )
+    return codes

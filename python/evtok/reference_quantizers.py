@@ -1,0 +1,63 @@
+"""The readable definition of the quantizers beside a codebook: FSQ and LFQ, one vector at a time.
+
+Slow, written to be read first, and the expected value in tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Context, Decimal
+
+# ---- finite scalar quantization (arXiv:2309.15505, appendix A.1, with eps = 1/1000) ------------------------------
+
+
+def fsq_digit(z: float, n_levels: int) -> int:
+    """Level, from 0 to `n_levels` - 1, of one finite component: ``round(bound(z)) + n_levels // 2`` in real numbers.
+
+    The halves between two levels are never met: they lie at logarithms of rational numbers, which no float is.
+    """
+    digits = Context(prec=400)
+    half = Decimal(n_levels - 1) * 1001 / 2000
+    offset = Decimal("0.5") if n_levels % 2 == 0 else Decimal(0)
+    ratio = digits.divide(offset, half)
+    shift = digits.ln(digits.divide(1 + ratio, 1 - ratio)) / 2  # atanh
+    # Beyond 400 the tanh differs from 1 by less than these digits show, and no level begins there.
+    argument = digits.add(max(min(Decimal(z), Decimal(400)), Decimal(-400)), shift)
+    growth = digits.exp(digits.multiply(2, argument))
+    tanh = digits.divide(digits.subtract(growth, 1), digits.add(growth, 1))
+    bounded = digits.subtract(digits.multiply(tanh, half), offset)
+    return int(bounded.to_integral_value()) + n_levels // 2
+
+
+def fsq_id(z: Sequence[float], levels: Sequence[int]) -> int:
+    """Combine the digits of a vector: the first component counts fastest (little endian)."""
+    result, stride = 0, 1
+    for component, n_levels in zip(z, levels, strict=True):
+        result += fsq_digit(component, n_levels) * stride
+        stride *= n_levels
+    return result
+
+
+def fsq_vector(code: int, levels: Sequence[int]) -> list[float]:
+    """Return the vector of an id: its levels, normalised to -1 to 1."""
+    vector = []
+    for n_levels in levels:
+        code, digit = divmod(code, n_levels)
+        vector.append((digit - n_levels // 2) / (n_levels // 2))
+    return vector
+
+
+# ---- lookup-free quantization (arXiv:2310.05737) -----------------------------------------------------------------
+
+
+def lfq_id(z: Sequence[float]) -> int:
+    """Combine one bit for each component, whether it is above zero; the first counts slowest (big endian)."""
+    result = 0
+    for component in z:
+        result = 2 * result + (component > 0)
+    return result
+
+
+def lfq_vector(code: int, n_dims: int, scale: float = 1.0) -> list[float]:
+    """Return the vector of an id: `scale` where a bit is set, ``-scale`` elsewhere."""
+    return [scale if code >> (n_dims - 1 - j) & 1 else -scale for j in range(n_dims)]
