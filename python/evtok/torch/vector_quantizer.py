@@ -36,6 +36,11 @@ class Quantized(NamedTuple):
     loss: Tensor
 
 
+# Lets torch.export.save write a graph that returns one; torch has no public name for it yet.
+if hasattr(torch.utils._pytree, "_register_namedtuple"):
+    torch.utils._pytree._register_namedtuple(Quantized, serialized_type_name="evtok.torch.Quantized")
+
+
 class VectorQuantizer(nn.Module):  # type: ignore[misc]
     """Replace each vector by the nearest code of a codebook that is learned beside the model.
 
