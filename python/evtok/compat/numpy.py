@@ -90,11 +90,11 @@ def _numpy_digitize(x: Any, bins: Any, right: bool) -> Any:
 
 
 def _real(x: Any) -> npt.NDArray[Any] | None:
-    """Return `x` as an array of real numbers, or None where NumPy has rules of its own for it."""
+    """Return `x` as an array of real numbers that float64 holds, or None where the call is NumPy's."""
     if type(x) not in _PLAIN and not isinstance(x, np.generic):
         return None
     array = np.asarray(x)
-    return array if array.dtype.kind in "fiub" else None
+    return array if array.dtype.kind in "fiub" and binning._is_exact(array) else None
 
 
 def _increases(a: npt.NDArray[Any]) -> bool:

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from evtok import _arrays, binning
-from evtok._optional import require
 from evtok.compat._peer import peer
 
 _PIECE = 1 << 19  # values whose int64 codes are in memory while int32 is asked for
@@ -50,23 +49,27 @@ def bucketize(
     subclasses, traced calls, integers that float64 cannot hold, and boundaries that are not sorted or hold NaN (for
     which torch promises nothing) go to torch.
     """
-    torch = require("torch", extra="torch")
+    import torch  # here, so that evtok needs it only where it is used; the compiler can trace an import
+
     options = {"out_int32": out_int32, "right": right}
     given = options if out is None else {**options, "out": out}  # torch takes no out=None beside a number
     if torch.compiler.is_compiling():  # the compiler fuses torch's own operator
         return torch.bucketize(input, boundaries, **given)
+    dtype = torch.int32 if out_int32 else torch.int64
     arrays = _arrays_to_compare(torch, input, boundaries)
     fits = out is None or (
         type(out) is torch.Tensor
         and out.device.type == "cpu"
         and out.shape == input.shape
-        and out.dtype == (torch.int32 if out_int32 else torch.int64)
+        and out.dtype == dtype
     )
     if arrays is None or not fits or not all(isinstance(option, bool) for option in options.values()):
         return peer("torch", "torch").bucketize(input, boundaries, **given)
     values, edges = arrays
-    codes = torch.from_numpy(_codes(values, edges, not right, np.dtype(np.int32 if out_int32 else np.int64)))
-    return codes if out is None else out.copy_(codes)
+    in_place = out is not None and out.is_contiguous() and not np.may_share_memory(out.numpy(), values)
+    codes = out if in_place else torch.empty(input.shape, dtype=dtype)
+    _write_codes(values, edges, not right, codes.numpy())
+    return codes if in_place or out is None else out.copy_(codes)
 
 
 def _arrays_to_compare(
@@ -92,13 +95,13 @@ def _arrays_to_compare(
     return (values, edges) if sorted_numbers else None
 
 
-def _codes(
-    values: npt.NDArray[Any], edges: npt.NDArray[Any], right: bool, dtype: np.dtype[Any]
-) -> npt.NDArray[Any]:
-    if dtype == np.int64:
-        return np.asarray(binning.digitize(values, edges, right))
-    codes = np.empty(values.shape, dtype)
+def _write_codes(
+    values: npt.NDArray[Any], edges: npt.NDArray[Any], right: bool, codes: npt.NDArray[Any]
+) -> None:
+    """Write the bins of values into contiguous int64 or int32 codes of the same shape."""
+    if codes.dtype == np.int64:
+        binning.digitize(values, edges, right, out=codes)
+        return
     flat, source = codes.reshape(-1), values.reshape(-1)
     for start in range(0, max(source.size, 1), _PIECE):
         flat[start : start + _PIECE] = binning.digitize(source[start : start + _PIECE], edges, right)
-    return codes

@@ -13,7 +13,7 @@ from evtok.compat.disagreement import PEERS, as_text, compare, stated_inputs
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status: 1 where rounding does not explain a disagreement."""
     parser = argparse.ArgumentParser(prog="python -m evtok.compat.disagreement", description=__doc__)
-    parser.add_argument("--rows", type=int, default=5000, help="rows of each input (5000)")
+    parser.add_argument("--rows", type=int, default=20_000, help="rows of each input (20000)")
     parser.add_argument("--codes", type=int, default=512, help="codes of each input (512)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the inputs (0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

@@ -18,27 +18,28 @@ Vector = npt.NDArray[Any]
 Bound = Callable[[Vector, Vector], Fraction]
 
 UNIT_FLOAT16 = Fraction(1, 2**11)
-SUBNORMAL_FLOAT16 = Fraction(
-    1, 2**25
-)  # half the spacing of the smallest float16: squares of small ones fall there
+SUBNORMAL_FLOAT16 = Fraction(1, 2**25)  # half the spacing of the smallest float16, where small squares fall
 UNIT_BFLOAT16 = Fraction(1, 2**8)
 UNIT_FLOAT32 = Fraction(1, 2**24)
 UNIT_FLOAT64 = Fraction(1, 2**53)
 
 
-def exact(x: Vector) -> list[Fraction]:
-    """Return the numbers of `x` (D,) as fractions."""
-    return [Fraction(float(value)) for value in x]
+def _total(term: Callable[[int, int], int], x: Vector, code: Vector) -> Fraction:
+    """Sum a term of degree 2 over the features, exactly: over integers, in units of the smallest bit."""
+    ratios = [[float(value).as_integer_ratio() for value in vector] for vector in (x, code)]
+    unit = max(denominator for vector in ratios for _, denominator in vector)  # as all of them a power of two
+    a, b = ([numerator * (unit // denominator) for numerator, denominator in vector] for vector in ratios)
+    return Fraction(sum(map(term, a, b)), unit**2)
 
 
 def squared_distance(x: Vector, code: Vector) -> Fraction:
     """Return the exact squared Euclidean distance of x (D,) and code (D,)."""
-    return sum(((a - b) ** 2 for a, b in zip(exact(x), exact(code), strict=True)), Fraction(0))
+    return _total(lambda a, b: (a - b) ** 2, x, code)
 
 
 def negative_product(x: Vector, code: Vector) -> Fraction:
     """Return the exact inner product of x (D,) and code (D,), negated so that the nearest has the smallest."""
-    return -sum((a * b for a, b in zip(exact(x), exact(code), strict=True)), Fraction(0))
+    return _total(lambda a, b: -a * b, x, code)
 
 
 def gamma(roundings: int, unit: Fraction) -> Fraction:
@@ -56,8 +57,7 @@ def expanded(x: Vector, code: Vector, unit: Fraction, converted: int = 0) -> Fra
 
     `converted` is 2 where the inputs themselves are rounded to that unit first, for each term holds two of them.
     """
-    terms = sum(((abs(a) + abs(b)) ** 2 for a, b in zip(exact(x), exact(code), strict=True)), Fraction(0))
-    return gamma(len(x) + 2 + converted, unit) * terms
+    return gamma(len(x) + 2 + converted, unit) * _total(lambda a, b: (abs(a) + abs(b)) ** 2, x, code)
 
 
 def expanded_float16(x: Vector, code: Vector) -> Fraction:
@@ -76,5 +76,4 @@ def expanded_root(x: Vector, code: Vector, unit: Fraction, clamp: Fraction = Fra
 
 def product(x: Vector, code: Vector, unit: Fraction) -> Fraction:
     """Bound x.c."""
-    terms = sum((abs(a * b) for a, b in zip(exact(x), exact(code), strict=True)), Fraction(0))
-    return gamma(len(x), unit) * terms
+    return gamma(len(x), unit) * _total(lambda a, b: abs(a * b), x, code)
