@@ -37,6 +37,8 @@ class EncodeReport:
         Tokens of the event (such as MET) that became -1, and that became ``unk``.
     truncated_events, truncated_objects : int
         Events above `max_length`, and the objects that were dropped from them.
+    cut_objects : int
+        Objects outside the limits of a feature, which have no token. They are not among the others that are counted.
     """
 
     n_events: int
@@ -47,6 +49,7 @@ class EncodeReport:
     unknown_event_tokens: int = 0
     truncated_events: int = 0
     truncated_objects: int = 0
+    cut_objects: int = 0
 
 
 class Tokens:

@@ -1,7 +1,9 @@
 """Stage 2: events to tokens.
 
 `BinnedTokenizer` (binned.py) is made of `Feature`s (feature.py): a column, a `Transform` (thresholds.py) and a binning.
-Presets of published schemes lie in presets.py, and what a tokenizer is on disk in artefact.py.
+`CodebookTokenizer` (codebook.py) is made of `NumericFeature`s (codebook_features.py), perhaps a `FeatureNetwork`
+(feature_network.py), and a codebook. What both are for others is in interface.py, and what a tokenizer is on disk in
+artefact.py; presets of published schemes lie in presets.py and codebook_presets.py.
 """
 
 from __future__ import annotations
@@ -11,18 +13,25 @@ import os
 from evtok.errors import ArtefactError
 from evtok.tokenizers import artefact
 from evtok.tokenizers.binned import BinnedTokenizer
-from evtok.tokenizers.binned_config import KIND as _BINNED
+from evtok.tokenizers.codebook import CodebookTokenizer
+from evtok.tokenizers.codebook_features import NumericFeature
 from evtok.tokenizers.edge_definitions import EqualFrequency, LookupTableBins
 from evtok.tokenizers.feature import Explicit, Feature, Uniform
+from evtok.tokenizers.feature_network import FeatureNetwork
+from evtok.tokenizers.interface import Tokenizer
 from evtok.tokenizers.presets import log_uniform
 from evtok.tokenizers.thresholds import Transform
 
 __all__ = [
     "BinnedTokenizer",
+    "CodebookTokenizer",
     "EqualFrequency",
     "Explicit",
     "Feature",
+    "FeatureNetwork",
     "LookupTableBins",
+    "NumericFeature",
+    "Tokenizer",
     "Transform",
     "Uniform",
     "load_tokenizer",
@@ -30,7 +39,10 @@ __all__ = [
 ]
 
 
-def load_tokenizer(folder: str | os.PathLike[str]) -> BinnedTokenizer:
+_KINDS: dict[str, type[Tokenizer]] = {kind.KIND: kind for kind in (BinnedTokenizer, CodebookTokenizer)}
+
+
+def load_tokenizer(folder: str | os.PathLike[str]) -> Tokenizer:
     """Read a tokenizer of any kind from its folder.
 
     Raises
@@ -39,6 +51,7 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> BinnedTokenizer:
         A missing, altered, hostile or newer artefact, or one that is no tokenizer.
     """
     config, tensors = artefact.load(folder)
-    if config.get("kind") == _BINNED:
-        return BinnedTokenizer.from_artefact(config, tensors)
-    raise ArtefactError(f"{folder}: expected a tokenizer of kind {_BINNED!r}, got {config.get('kind')!r}")
+    kind = config.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ArtefactError(f"{folder}: expected a tokenizer of kind {' or '.join(_KINDS)}, got {kind!r:.80}")
+    return _KINDS[kind].from_artefact(config, tensors)

@@ -222,9 +222,6 @@ def _types(
     settings: Settings, events: Events, stride: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
     """Return the type codes of the events, and what each code contributes."""
-    codes = encoding.column(events, TYPE_COLUMN, as_float=False)
-    if codes.dtype.kind not in "iu":
-        raise TypeError(f"columns['type']: expected integer codes, got {codes.dtype}")
     contributions = np.full(256, _core.unknown_flag, np.int32)
     if events.types:
         for code, name in enumerate(events.types):
@@ -233,13 +230,7 @@ def _types(
     else:  # codes without names are the digits themselves
         digits = np.fromiter(settings.types.values(), np.int64)
         contributions[digits] = digits * stride
-    if codes.dtype != np.uint8:
-        if codes.size and not 0 <= int(codes.min()) <= int(codes.max()) < 256:
-            raise InvalidEventsError(
-                f"columns['type']: expected codes from 0 to 255, got {int(codes.min())} to {int(codes.max())}"
-            )
-        codes = codes.astype(np.uint8)
-    return codes, contributions
+    return encoding.type_codes(events), contributions
 
 
 def _sort_column(settings: Settings, events: Events) -> npt.NDArray[Any] | None:

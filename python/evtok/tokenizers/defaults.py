@@ -50,9 +50,7 @@ def for_events(events: Events, bins: Mapping[str, int] | None = None, **options:
     unknown = set(counts) - set(BINS)
     if unknown:
         raise ValueError(f"bins: expected names of {', '.join(BINS)}, got {sorted(unknown)[0]!r}")
-    pt = _first(events.columns, _PT, "a transverse momentum")
-    eta = _first(events.columns, _ETA, "a pseudorapidity")
-    phi = _first(events.columns, _PHI, "an azimuth")
+    pt, eta, phi = kinematic_columns(events)
     features = {
         pt: _equal(pt, counts["pt"], Transform("log")),
         eta: _equal(eta, counts["eta"]),
@@ -69,6 +67,21 @@ def for_events(events: Events, bins: Mapping[str, int] | None = None, **options:
         "sequence": (OBJECTS, *event_features),
     }
     return BinnedTokenizer(features, **{**arguments, **options})
+
+
+def kinematic_columns(events: Events) -> tuple[str, str, str]:
+    """Return the names of the columns of pT, η and φ, relative angles before absolute ones.
+
+    Raises
+    ------
+    InvalidEventsError
+        The events have no column that is known to be one of these.
+    """
+    return (
+        _first(events.columns, _PT, "a transverse momentum"),
+        _first(events.columns, _ETA, "a pseudorapidity"),
+        _first(events.columns, _PHI, "an azimuth"),
+    )
 
 
 def _equal(column: str, n_bins: int, transform: Transform | None = None) -> Feature:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from evtok import _arrays
 from evtok.errors import InvalidEventsError
-from evtok.events import Events
+from evtok.events import TYPE_COLUMN, Events
 
 if TYPE_CHECKING:
     from evtok.tokenizers.interface import Tokenizer
@@ -69,6 +69,28 @@ def column(events: Events, name: str, *, of_event: bool = False, as_float: bool 
         raise InvalidEventsError(f"events: no {kind} {name!r}; there are {', '.join(available) or 'none'}")
     x = available[name]
     return _arrays.as_float(x, f"{kind}s[{name!r}]") if as_float else x
+
+
+def type_codes(events: Events) -> npt.NDArray[np.uint8]:
+    """Return the codes of the objects' types (m,).
+
+    Raises
+    ------
+    InvalidEventsError
+        No such column, or codes that 8 bits do not hold.
+    TypeError
+        Codes that are not integers.
+    """
+    codes = column(events, TYPE_COLUMN, as_float=False)
+    if codes.dtype.kind not in "iu":
+        raise TypeError(f"columns['type']: expected integer codes, got {codes.dtype}")
+    if codes.dtype != np.uint8:
+        if codes.size and not 0 <= int(codes.min()) <= int(codes.max()) < 256:
+            raise InvalidEventsError(
+                f"columns['type']: expected codes from 0 to 255, got {int(codes.min())} to {int(codes.max())}"
+            )
+        codes = codes.astype(np.uint8)
+    return codes
 
 
 def reference(events: Events, name: str) -> npt.NDArray[np.float64]:
