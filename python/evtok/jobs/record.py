@@ -38,7 +38,8 @@ class Counts:
     What could not be read has no known weight: it is counted, and adds nothing to `weight_read`.
 
     Of the events that were written, `unknown` ids are those of objects or values that the vocabulary does not
-    hold (``unk``), and `truncated_objects` were cut from the `truncated_events` that were too long.
+    hold (``unk``), `truncated_objects` were dropped from the `truncated_events` that were too long, and
+    `cut_objects` lay outside the limits of the tokenizer's features.
     """
 
     read: int = 0
@@ -50,6 +51,7 @@ class Counts:
     unknown: int = 0
     truncated_events: int = 0
     truncated_objects: int = 0
+    cut_objects: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -62,6 +64,7 @@ class Counts:
             self.unknown + other.unknown,
             self.truncated_events + other.truncated_events,
             self.truncated_objects + other.truncated_objects,
+            self.cut_objects + other.cut_objects,
         )
 
     def check(self, expected: int, name: str) -> None:
@@ -75,16 +78,22 @@ class Counts:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Return an object; sums that are not finite become text, which JSON can hold."""
+        """Return an object; sums that are not finite become text, which JSON can hold.
+
+        `cut_objects` is there only if any were: evtok 0.1.0 did not know it.
+        """
         return {
             key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in asdict(self).items()
+            if key != "cut_objects" or value
         }
 
     @classmethod
     def from_json(cls, content: Any, name: str) -> Self:
         """Read what `to_json` returned."""
         keys = [field.name for field in fields(cls)]
+        if isinstance(content, dict):
+            content = {"cut_objects": 0, **content}
         found = Fields(content, keys, f"{name}: counts")
         weights = ("weight_read", "weight_written")
         values: dict[str, Any] = {key: found.integer(key) for key in keys if key not in weights}

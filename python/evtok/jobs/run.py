@@ -56,6 +56,10 @@ class JobReport:
                 f"{counts.truncated_events} of {counts.written} events were cut, by {counts.truncated_objects} "
                 "objects in all"
             )
+        if counts.cut_objects:
+            said.append(
+                f"{counts.cut_objects} objects outside the limits of the tokenizer's features have no token"
+            )
         return "; ".join(said)
 
 
@@ -204,6 +208,7 @@ def _finish(
         unknown=counts.unknown,
         truncated_events=counts.truncated_events,
         truncated_objects=counts.truncated_objects,
+        cut_objects=counts.cut_objects,
         ids=report.ids,
         bytes=report.size,
         complete=report.complete,
@@ -240,5 +245,6 @@ def _summary(record: ShardRecord) -> dict[str, Any]:
         "unknown": record.counts.unknown,
         "truncated_events": record.counts.truncated_events,
         "truncated_objects": record.counts.truncated_objects,
+        "cut_objects": record.counts.cut_objects,
         "sha256": record.sha256,
     }

@@ -167,7 +167,7 @@ class _Account:
         self._weights: list[float] = []
         self._refused_weights: list[float] = []
         self.refused: list[bytes] = []
-        self._unknown = self._truncated_events = self._truncated_objects = 0
+        self._unknown = self._truncated_events = self._truncated_objects = self._cut_objects = 0
 
     def encoded(self, report: EncodeReport | None, name: str) -> None:
         if report is None:
@@ -177,6 +177,7 @@ class _Account:
         self._unknown += report.unknown + report.unknown_event_tokens
         self._truncated_events += report.truncated_events
         self._truncated_objects += report.truncated_objects
+        self._cut_objects += report.cut_objects
 
     def add(self, batch: Batch) -> None:
         self._written += len(batch)
@@ -197,6 +198,7 @@ class _Account:
             unknown=self._unknown,
             truncated_events=self._truncated_events,
             truncated_objects=self._truncated_objects,
+            cut_objects=self._cut_objects,
         )
 
 

@@ -15,12 +15,12 @@ from evtok.jobs.plan import DEFAULT_KEEP, EVENTS_PER_SHARD, PlannedInput
 from evtok.jobs.planning import make_plan
 from evtok.jobs.progress import Listener
 from evtok.jobs.run import JobReport, run_job
-from evtok.tokenizers import BinnedTokenizer, load_tokenizer
+from evtok.tokenizers import Tokenizer, load_tokenizer
 
 
 def tokenize_files(
     inputs: Any,
-    tokenizer: BinnedTokenizer | str | os.PathLike[str],
+    tokenizer: Tokenizer | str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
     format: str = "arrow",
@@ -37,7 +37,7 @@ def tokenize_files(
     ----------
     inputs : path, URL, list of these, or dict of path to tree
         As for `evtok.open_events`.
-    tokenizer : BinnedTokenizer or path
+    tokenizer : Tokenizer or path
         Fitted; a copy of it is kept in ``output/tokenizer``.
     output : path
         The folder. Run again with the same arguments, an interrupted job goes on, and a finished one is proven.
@@ -72,7 +72,7 @@ def tokenize_files(
         A file that cannot be read, unless quarantine is allowed.
     """
     names = _names(keep)
-    if not isinstance(tokenizer, BinnedTokenizer):
+    if not isinstance(tokenizer, Tokenizer):
         tokenizer = load_tokenizer(tokenizer)
     source, unreadable = _open(expand(inputs), schema, tokenizer.required_columns, allow_quarantine)
     with source:
