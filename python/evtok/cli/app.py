@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evtok.cli import bench
+from evtok.cli import bench, codebook
 
 app = typer.Typer(
     name="evtok",
@@ -50,10 +50,19 @@ def info(
 def fit_tokenizer(
     inputs: Inputs,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the tokenizer.")],
-    preset: Annotated[str | None, typer.Option(help="A published scheme: finke or lut.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A published scheme: finke, lut or omnijet.")] = None,
     bins: Annotated[
         str | None,
         typer.Option(help="Bins of features, such as pt=40,eta=30,phi=30; the others keep their default."),
+    ] = None,
+    codebook: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Learn K codes of log pT, eta, phi and type, instead of bins.", min=1),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Draws the first codes; 0 by default.", min=0)] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Objects after which the codes move; by default all of them.", min=1),
     ] = None,
     schema: SchemaOption = None,
     skip_invalid: Annotated[
@@ -63,11 +72,20 @@ def fit_tokenizer(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another tokenizer there.")] = False,
 ) -> None:
     """Fit a tokenizer to events and write it."""
-    from evtok.cli.fit import fit, write
+    from evtok.cli.fit import fit, summary, write
 
-    tokenizer = fit(inputs, preset=preset, bins=bins, schema=schema, skip_invalid=skip_invalid)
+    tokenizer = fit(
+        inputs,
+        preset=preset,
+        bins=bins,
+        schema=schema,
+        skip_invalid=skip_invalid,
+        codes=codebook,
+        seed=seed,
+        batch=batch,
+    )
     write(tokenizer, output, overwrite=overwrite)
-    print(f"{output}: {tokenizer!r}")
+    print(f"{output}: {summary(tokenizer)}")
 
 
 @app.command()
@@ -153,3 +171,4 @@ def inspect(
 
 
 bench.register(app)
+codebook.register(app)

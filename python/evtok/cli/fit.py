@@ -9,15 +9,30 @@ from evtok.errors import EvtokError, InputFileError, SchemaError
 from evtok.events import Events
 from evtok.io import EventSource, darkmachines, open_events
 from evtok.io.presets import load_schema, preset_names
-from evtok.tokenizers import BinnedTokenizer, defaults, load_tokenizer
+from evtok.tokenizers import (
+    BinnedTokenizer,
+    CodebookTokenizer,
+    Tokenizer,
+    codebook_presets,
+    defaults,
+    load_tokenizer,
+)
 
 #: More bins than this are a slip of the keyboard, and would fill the memory.
 MAX_BINS = 1_000_000
 
 
 def fit(
-    inputs: Sequence[str], *, preset: str | None, bins: str | None, schema: str | None, skip_invalid: bool
-) -> BinnedTokenizer:
+    inputs: Sequence[str],
+    *,
+    preset: str | None,
+    bins: str | None,
+    schema: str | None,
+    skip_invalid: bool,
+    codes: int | None = None,
+    seed: int | None = None,
+    batch: int | None = None,
+) -> Tokenizer:
     """Fit a tokenizer to events: that of a published scheme, or the default for the columns there are.
 
     Parameters
@@ -32,12 +47,22 @@ def fit(
         As for `evtok.open_events`.
     skip_invalid : bool
         Leave invalid values out of the fit instead of refusing them.
+    codes : int or None
+        Codes of a codebook tokenizer; None for bins, unless the preset is one of a codebook.
+    seed, batch : int or None
+        Of the fit of a codebook, see `evtok.fit_codebook`.
     """
-    if preset is not None and bins is not None:
-        raise EvtokError("--bins: a published scheme has its own bins; leave out --bins or --preset")
+    with_codebook = codes is not None or preset in codebook_presets.PRESETS
+    _check(preset, bins, with_codebook=with_codebook, learning=seed is not None or batch is not None)
+    learning = {"seed": seed or 0, "batch": batch}
+    tokenizer: Tokenizer
     with open_events(inputs, schema) as found:
-        if preset is not None:
+        if preset is not None and with_codebook:
+            tokenizer = CodebookTokenizer.preset(preset, n_codes=codes, **learning)
+        elif preset is not None:
             tokenizer = BinnedTokenizer.preset(preset)
+        elif codes is not None:
+            tokenizer = codebook_presets.for_events(_sample(found), codes, **learning)
         else:
             tokenizer = defaults.for_events(_sample(found), parse_bins(bins))
         chosen = found.schema
@@ -49,7 +74,37 @@ def fit(
         return tokenizer.fit(source, on_invalid="skip" if skip_invalid else "raise")
 
 
-def write(tokenizer: BinnedTokenizer, folder: Path, *, overwrite: bool) -> None:
+def summary(tokenizer: Tokenizer) -> str:
+    """Say in a line or two what was fitted, and how learning the codes went."""
+    said = repr(tokenizer)
+    report = tokenizer.fit_report if isinstance(tokenizer, CodebookTokenizer) else None
+    if report is None:
+        return said
+    error = report.inertia[-1] / report.n_rows
+    return (
+        f"{said}\n{report.n_rows} objects, {report.iterations} passes, "
+        f"{'converged' if report.converged else 'not converged'}, mean squared distance {error:.4g}, "
+        f"{report.dead} codes without objects"
+    )
+
+
+def _check(preset: str | None, bins: str | None, *, with_codebook: bool, learning: bool) -> None:
+    """Refuse options that do not go together."""
+    if with_codebook:
+        if bins is not None:
+            raise EvtokError("--bins: a codebook has codes instead of bins; leave out --bins or --codebook")
+        if preset is not None and preset not in codebook_presets.PRESETS:
+            raise EvtokError(
+                f"--codebook: the preset {preset!r} has bins; presets with a codebook: "
+                f"{', '.join(codebook_presets.PRESETS)}"
+            )
+    elif learning:
+        raise EvtokError("--seed, --batch: only a codebook is learnt with these; add --codebook K")
+    elif preset is not None and bins is not None:
+        raise EvtokError("--bins: a published scheme has its own bins; leave out --bins or --preset")
+
+
+def write(tokenizer: Tokenizer, folder: Path, *, overwrite: bool) -> None:
     """Write a tokenizer, but not in place of another one unless `overwrite` says so.
 
     Raises
@@ -70,7 +125,7 @@ def write(tokenizer: BinnedTokenizer, folder: Path, *, overwrite: bool) -> None:
         raise EvtokError(f"{folder}: cannot write the tokenizer: {error.strerror or error}") from error
 
 
-def _require(source: EventSource, tokenizer: BinnedTokenizer) -> None:
+def _require(source: EventSource, tokenizer: Tokenizer) -> None:
     """Refuse files without the columns of a published scheme, and name the schemas that give them."""
     try:
         source.select(tokenizer.required_columns, tokenizer.required_fields)

@@ -6,8 +6,8 @@ In: `Events`. Out: `Tokens`, ragged. Features are defined in ``numeric_features.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -360,12 +360,40 @@ class CodebookTokenizer(Tokenizer):
 
         These are the vectors to train a codebook on, or to look at its health.
         """
-        return codebook_encode.vectors(self._as_fitted(), events, threads or 0)
-
-    def health(self, events: Events | ak.Array, **options: Any) -> CodebookHealth:
-        """Report how events use the codes; see `evtok.codebook.health`."""
         now = self._as_fitted()
-        return now.codebook.health(now.vectors(events), **options)
+        empty = np.empty((0, now.codebook.n_dims), np.float32)
+        made: npt.NDArray[np.float32] = np.concatenate(
+            [empty, *codebook_encode.vectors(now, events, threads or 0)]
+        )
+        return made[np.isfinite(made).all(axis=1)]
+
+    def health(self, source: Events | Iterable[Events], **options: Any) -> CodebookHealth:
+        """Report how events use the codes.
+
+        Parameters
+        ----------
+        source : Events, or an iterable of Events such as an open source
+            Read once.
+        **options
+            `near_duplicate` and `threads` of `evtok.codebook.health.health`.
+
+        Returns
+        -------
+        CodebookHealth
+            `n_invalid` counts invalid objects, `n_masked` those that are cut or of unknown type.
+        """
+        now = self._as_fitted()
+        n_objects = 0
+
+        def vectors() -> Iterator[npt.NDArray[np.float32]]:
+            nonlocal n_objects
+            yield np.empty((0, now.codebook.n_dims), np.float32)
+            for events in [source] if isinstance(source, Events) else source:
+                n_objects += events.n_objects
+                yield from codebook_encode.vectors(now, events, options.get("threads") or 0)
+
+        found = now.codebook.health(vectors(), **options)
+        return replace(found, n_masked=n_objects - found.n_rows - found.n_invalid)
 
     # ---- files ------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -141,17 +142,17 @@ def latents(
     return vectors if network is None else network(vectors, threads=threads or None)
 
 
-def vectors(tokenizer: CodebookTokenizer, given: Events | ak.Array, threads: int) -> npt.NDArray[np.float32]:
-    """Return what is looked up (n, D) of the objects that are valid, known and not cut."""
+def vectors(
+    tokenizer: CodebookTokenizer, given: Events | ak.Array, threads: int
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield what is looked up (n, D) of the objects that are known and not cut; NaN for the invalid ones."""
     events = encoding.events_of(tokenizer, given)
     fitted = tokenizer.fitted
     program = fitted.vectors.program(events)
-    parts = [np.empty((0, fitted.codebook.n_dims), np.float32)]
     for begin in range(0, events.n_objects, _BLOCK):
         found, states = fitted.vectors(program, begin, min(begin + _BLOCK, events.n_objects), threads)
-        parts.append(latents(fitted.network, found[states == KEPT], threads))
-    made = np.concatenate(parts)
-    return made[np.isfinite(made).all(axis=1)]
+        found[states == INVALID] = np.nan
+        yield latents(fitted.network, found[(states == KEPT) | (states == INVALID)], threads)
 
 
 def _sort_column(

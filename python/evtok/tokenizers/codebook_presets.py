@@ -22,7 +22,7 @@ def omnijet(
     *,
     n_codes: int | None = None,
     network: FeatureNetwork | None = None,
-    columns: Sequence[str] = ("pt", "deta", "dphi"),
+    columns: Sequence[str] = ("pt", "etarel", "phirel"),
     relative_to: Sequence[str] | None = None,
     **options: Any,
 ) -> CodebookTokenizer:
@@ -49,8 +49,8 @@ def omnijet(
     triple = Transform(multiply=3.0)
     features = {
         "pt": NumericFeature(pt, Transform("log", subtract=1.8)),
-        "deta": NumericFeature(eta, triple, relative_to=jet_eta, above=-0.8, below=0.8),
-        "dphi": NumericFeature(
+        "etarel": NumericFeature(eta, triple, relative_to=jet_eta, above=-0.8, below=0.8),
+        "phirel": NumericFeature(
             phi, triple, relative_to=jet_phi, wrap=jet_phi is not None, above=-0.8, below=0.8
         ),
     }
