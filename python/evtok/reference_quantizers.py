@@ -6,7 +6,7 @@ Slow, written to be read first, and the expected value in tests.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Context, Decimal
+from decimal import Context, Decimal, localcontext
 
 # ---- finite scalar quantization (arXiv:2309.15505, appendix A.1, with eps = 1/1000) ------------------------------
 
@@ -16,17 +16,14 @@ def fsq_digit(z: float, n_levels: int) -> int:
 
     The halves between two levels are never met: they lie at logarithms of rational numbers, which no float is.
     """
-    digits = Context(prec=400)
-    half = Decimal(n_levels - 1) * 1001 / 2000
-    offset = Decimal("0.5") if n_levels % 2 == 0 else Decimal(0)
-    ratio = digits.divide(offset, half)
-    shift = digits.ln(digits.divide(1 + ratio, 1 - ratio)) / 2  # atanh
-    # Beyond 400 the tanh differs from 1 by less than these digits show, and no level begins there.
-    argument = digits.add(max(min(Decimal(z), Decimal(400)), Decimal(-400)), shift)
-    growth = digits.exp(digits.multiply(2, argument))
-    tanh = digits.divide(digits.subtract(growth, 1), digits.add(growth, 1))
-    bounded = digits.subtract(digits.multiply(tanh, half), offset)
-    return int(bounded.to_integral_value()) + n_levels // 2
+    with localcontext(Context(prec=60)):  # a float64 beside a threshold differs from it within 20 digits
+        half = Decimal(n_levels - 1) * 1001 / 2000
+        offset = Decimal("0.5") if n_levels % 2 == 0 else Decimal(0)
+        shift = ((half + offset) / (half - offset)).ln() / 2  # atanh(offset / half)
+        # Beyond 60 no level begins, and the tanh differs from 1 by less than these digits show.
+        growth = (2 * (max(min(Decimal(float(z)), Decimal(60)), Decimal(-60)) + shift)).exp()
+        tanh = (growth - 1) / (growth + 1)
+        return round(tanh * half - offset) + n_levels // 2
 
 
 def fsq_id(z: Sequence[float], levels: Sequence[int]) -> int:
