@@ -120,12 +120,11 @@ class CodebookHealth:
             ("near-duplicates", f"{len(self.duplicates)} pairs closer than {closest}"),
             ("ties", f"{self.n_ties} ({_percent(self.n_ties, self.n_rows)})"),
         ]
-        lines += [
-            (f"margin {low:g} to {high:g}", f"{count} ({_percent(count, self.n_rows)})")
-            for low, high, count in zip(
-                MARGIN_EDGES[:-1], MARGIN_EDGES[1:], self.margins.tolist(), strict=True
-            )
-        ]
+        if self.n_codes > 1:
+            lines += [
+                (f"margin {low:g} to {high:g}", f"{count} ({_percent(count, self.n_rows)})")
+                for low, high, count in zip(MARGIN_EDGES[:-1], MARGIN_EDGES[1:], self.margins, strict=True)
+            ]
         width = max(len(name) for name, _ in lines)
         return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
 

@@ -67,7 +67,7 @@ def add_code_sums(x: Any, ids: Any, counts: Counts, sums: Sums, *, threads: int 
         raise TypeError(f"ids: expected integers, got {codes.dtype}")
     if codes.shape != rows.shape:
         raise ValueError(f"ids: expected one for each row of x, shape {rows.shape}, got {codes.shape}")
-    if codes.dtype.itemsize > 4 and codes.size:
+    if codes.size and not np.can_cast(codes.dtype, np.int32):
         low, high = int(codes.min()), int(codes.max())
         if low < -1 or high >= len(counts):
             raise ValueError(f"ids: expected -1 to {len(counts) - 1}, got {low} to {high}")
