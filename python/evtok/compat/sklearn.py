@@ -79,7 +79,7 @@ def pairwise_distances_argmin_min(
     -------
     argmin : int64 array (n,), or (K,) where axis is 0
     distances : float64 array of the same shape
-        Squared where the metric is.
+        Squared where the metric is. float32 where X and Y are, and one of them is not C-contiguous, as in scikit-learn.
 
     Raises
     ------
@@ -94,7 +94,8 @@ def pairwise_distances_argmin_min(
         return argmin, distances
     argmin, squared = _nearest(*native)
     is_squared = metric == "sqeuclidean" or bool(metric_kwargs)
-    return argmin, squared if is_squared else np.sqrt(squared)
+    distances = squared if is_squared else np.sqrt(squared)
+    return argmin, distances.astype(_dtype_of_distances(X, Y), copy=False)
 
 
 def _native_arguments(
@@ -136,6 +137,12 @@ def _array(x: Any) -> Array | None:
         return None
     array = np.asarray(x)
     return array if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8 else None
+
+
+def _dtype_of_distances(X: Any, Y: Any) -> type[np.floating[Any]]:
+    arrays = np.asarray(X), np.asarray(Y)
+    narrow = all(array.dtype == np.float32 for array in arrays)
+    return np.float32 if narrow and not all(array.flags.c_contiguous for array in arrays) else np.float64
 
 
 def _nearest(
