@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evtok import _arrays, _core
-from evtok.codebook.seeding import draw_rows, uniforms
+from evtok.codebook.seeding import check_key, draw_rows, uniforms
 from evtok.codebook.sums import code_sums
 from evtok.codebook.unit import normalised
 
@@ -70,6 +70,8 @@ def update(
     ValueError
         Shapes that do not fit, arrays that cannot be written, ids out of range, settings out of range.
     """
+    _check_averages(decay, epsilon)
+    _check_replacement(dead_below, reset_to, seed, step)
     n_codes = _State(codes, cluster_size, embed_sum).codes.shape[0]
     counts, sums = code_sums(x, ids, n_codes, threads=threads)
     if not counts.any():
@@ -113,10 +115,7 @@ def apply(
     epsilon : float
         0 or more. With 0, a code whose cluster_size is 0 stays where it is.
     """
-    if not 0 <= decay <= 1:
-        raise ValueError(f"decay: expected 0 to 1, got {decay}")
-    if not 0 <= epsilon < np.inf:
-        raise ValueError(f"epsilon: expected 0 or more, got {epsilon}")
+    _check_averages(decay, epsilon)
     state = _State(codes, cluster_size, embed_sum)
     new_sizes, new_sums = _arrays.to_numpy(counts, "counts"), _arrays.to_numpy(sums, "sums")
     for name, new, old in (("counts", new_sizes, state.sizes), ("sums", new_sums, state.sums)):
@@ -161,9 +160,7 @@ def replace_dead(
         Each 0 to 2**64 - 1. The rows depend on these and on the batch alone: count the steps, or every step draws the
         same places of its batch.
     """
-    size = dead_below if reset_to is None else reset_to
-    if not (0 <= dead_below < np.inf and 0 <= size < np.inf):
-        raise ValueError(f"dead_below, reset_to: expected 0 or more, got {dead_below}, {reset_to}")
+    size = _check_replacement(dead_below, reset_to, seed, step)
     state = _State(codes, cluster_size, embed_sum)
     dead = np.flatnonzero(state.sizes < dead_below)
     if not len(dead):
@@ -187,6 +184,22 @@ def replace_dead(
         state.sizes[chosen] = size
         state.sums[chosen] = vectors * size
     return n
+
+
+def _check_averages(decay: float, epsilon: float) -> None:
+    if not 0 <= decay <= 1:
+        raise ValueError(f"decay: expected 0 to 1, got {decay}")
+    if not 0 <= epsilon < np.inf:
+        raise ValueError(f"epsilon: expected 0 or more, got {epsilon}")
+
+
+def _check_replacement(dead_below: float, reset_to: float | None, seed: int, step: int) -> float:
+    """Check these, and return the size of a code that was moved."""
+    size = dead_below if reset_to is None else reset_to
+    if not (0 <= dead_below < np.inf and 0 <= size < np.inf):
+        raise ValueError(f"dead_below, reset_to: expected 0 or more, got {dead_below}, {reset_to}")
+    check_key(seed, step)
+    return size
 
 
 class _State:

@@ -22,6 +22,13 @@ _SAMPLE = 1 << 16
 _SAMPLE_PER_CODE = 32
 
 
+def check_key(seed: int, step: int) -> None:
+    """Check that both fit in 64 bits."""
+    for name, value in (("seed", seed), ("step", step)):
+        if not 0 <= value < 2**64:
+            raise ValueError(f"{name}: expected 0 to 2**64 - 1, got {value}")
+
+
 def uniforms(seed: int, stream: int, n: int) -> npt.NDArray[np.float64]:
     """Return n numbers in [0, 1), those of one stream of one seed: Philox4x64-10, the upper 53 bits of each word.
 
@@ -35,9 +42,7 @@ def uniforms(seed: int, stream: int, n: int) -> npt.NDArray[np.float64]:
     ValueError
         `seed` or `stream` do not fit in 64 bits.
     """
-    for name, value in (("seed", seed), ("step", stream)):
-        if not 0 <= value < 2**64:
-            raise ValueError(f"{name}: expected 0 to 2**64 - 1, got {value}")
+    check_key(seed, stream)
     key = np.array([seed, stream], np.uint64)
     words = np.random.Philox(key=key).random_raw(n)
     return np.asarray(words >> np.uint64(11), np.float64) * 2.0**-53
