@@ -1,12 +1,21 @@
-"""The readable definition of the quantizers beside a codebook: FSQ and LFQ, one vector at a time.
+"""The readable definition of the quantizers beside a codebook: FSQ, LFQ and residual stages, one vector at a time.
 
 Slow, written to be read first, and the expected value in tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Context, Decimal, localcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+#: What finds the nearest of the codes (K, D) to a vector (D,): the specification of `evtok.nearest`.
+Nearest = Callable[[Array, Array], int]
 
 # ---- finite scalar quantization (arXiv:2309.15505, appendix A.1, with eps = 1/1000) ------------------------------
 
@@ -58,3 +67,26 @@ def lfq_id(z: Sequence[float]) -> int:
 def lfq_vector(code: int, n_dims: int, scale: float = 1.0) -> list[float]:
     """Return the vector of an id: `scale` where a bit is set, ``-scale`` elsewhere."""
     return [scale if code >> (n_dims - 1 - j) & 1 else -scale for j in range(n_dims)]
+
+
+# ---- residual stages ---------------------------------------------------------------------------------------------
+
+
+def residual_ids(x: Array, stages: Sequence[Array], nearest: Nearest) -> list[int]:
+    """Ids of one vector (D,): the nearest code, then the nearest code to what is left, and so on.
+
+    What is left of a component is ``fl(x - c)``, rounded to the dtype of x at every stage.
+    """
+    left, ids = x, []
+    for codes in stages:
+        ids.append(nearest(left, codes))
+        left = np.subtract(left, codes[ids[-1]])
+    return ids
+
+
+def residual_vector(ids: Sequence[int], stages: Sequence[Array]) -> Array:
+    """Sum of the codes (D,), added in the order of the stages in their dtype."""
+    total: Array = stages[0][ids[0]]
+    for code, codes in zip(ids[1:], stages[1:], strict=True):
+        total = np.add(total, codes[code])
+    return total
