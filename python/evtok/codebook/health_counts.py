@@ -75,8 +75,8 @@ class Counted:
     def _add_margins(self, value: npt.NDArray[np.float64], margin: npt.NDArray[np.float64]) -> None:
         second = value + margin if self._codebook.metric == "l2" else value - margin
         sizes = np.abs(value) + np.abs(second)
-        relative = np.divide(margin, sizes, out=np.zeros_like(margin), where=sizes > 0)
-        relative[np.isinf(margin)] = 1  # the second code is so far away that its distance overflows
+        relative = np.isinf(margin).astype(np.float64)  # 1 where the distance of the second code overflows
+        np.divide(margin, sizes, out=relative, where=(sizes > 0) & np.isfinite(sizes))
         bins = np.searchsorted(MARGIN_EDGES[1:-1], relative, side="right")
         self.margins += np.bincount(bins, minlength=len(self.margins))
         self.n_ties += int(np.count_nonzero(margin == 0))
