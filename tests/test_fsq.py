@@ -21,6 +21,7 @@ from evtok import reference_quantizers as reference
 from evtok.codebook.fsq import RECOMMENDED_LEVELS
 from evtok.errors import ArtefactError
 from evtok.tokenizers import artefact
+from test_float_environment import modes, same_in
 
 LEVELS = [(3,), (4,), (1001,), (1000, 999), (8, 5, 5, 5), (8, 8, 8, 5, 5, 5), (7, 3, 4, 16)]
 DTYPES = [np.float32, np.float64]
@@ -118,6 +119,30 @@ def test_p1_p2_threads_splits_and_order_do_not_matter(threads: int) -> None:
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     order = np.random.default_rng(1).permutation(len(x))
     np.testing.assert_array_equal(fsq.encode(x[order], threads=threads), whole[order])
+
+
+@modes
+def test_p9_a_callers_floating_point_mode_reaches_no_id_and_no_threshold(bits: int) -> None:
+    prepare = """
+from evtok import FSQ
+from evtok.codebook import fsq as module, scalar_quantizer
+x = np.random.default_rng(0).normal(0, 1.5, (3000, 2))
+edges = FSQ((8, 7)).thresholds(np.float64)
+x[:7, 0], x[:6, 1] = edges[0], edges[1]
+single = x.astype(np.float32)
+def clear():
+    module._thresholds.cache_clear()
+    scalar_quantizer._kernel_levels.cache_clear()
+"""
+    compute = """
+clear()
+fsq = FSQ((8, 7))
+ids = [fsq.encode(x), fsq.encode(x.astype(">f8")), fsq.encode(single)]
+result = np.concatenate([np.concatenate(ids).view(np.uint8), np.concatenate(fsq.thresholds()).view(np.uint8),
+    np.concatenate(fsq.thresholds(np.float64)).view(np.uint8), fsq.decode(np.arange(56)).view(np.uint8).ravel(),
+    np.frombuffer(fsq.fingerprint.encode(), np.uint8)])
+"""
+    assert same_in(bits, prepare, compute) == ["kept", "same"]
 
 
 def test_p4_appending_a_component_of_zeros_adds_a_constant() -> None:

@@ -20,6 +20,7 @@ from evtok import Codebook, ResidualCodebook
 from evtok import reference_quantizers as reference
 from evtok.errors import ArtefactError
 from evtok.tokenizers import artefact
+from test_float_environment import modes, same_in
 
 DTYPES = [np.float32, np.float64]
 
@@ -145,6 +146,24 @@ def test_p1_p2_threads_splits_and_order_do_not_matter(threads: int, monkeypatch:
     monkeypatch.setattr("evtok.codebook.residual._PIECE_BYTES", 4096)  # 256 rows
     np.testing.assert_array_equal(quantizer.encode(x, threads=threads), whole)
     np.testing.assert_array_equal(quantizer.encode(np.asfortranarray(x), threads=threads), whole)
+
+
+@modes
+def test_p9_a_callers_floating_point_mode_reaches_no_id(bits: int) -> None:
+    """Differences whose rounding depends on the mode, and sums with codes that are subnormal numbers."""
+    prepare = """
+from evtok import ResidualCodebook
+rng = np.random.default_rng(0)
+quantizer = ResidualCodebook([rng.normal(0, 0.5**q, (16, 2)).astype(np.float32) for q in range(3)])
+tiny = ResidualCodebook([np.array([[1e-38]], np.float32), np.array([[0], [1e-41], [5e-41]], np.float32)])
+x = rng.normal(0, 1, (3000, 2)).astype(np.float32)
+"""
+    compute = """
+ids = quantizer.encode(x)
+parts = [ids, quantizer.encode(x.astype(">f4")), quantizer.decode(ids), tiny.decode([[0, 0], [0, 1], [0, 2]])]
+result = np.concatenate([part.view(np.uint8).ravel() for part in parts])
+"""
+    assert same_in(bits, prepare, compute) == ["kept", "same"]
 
 
 @given(power=st.integers(-30, 30))

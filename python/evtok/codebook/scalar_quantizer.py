@@ -128,7 +128,8 @@ class ScalarQuantizer:
         """
         wanted = _rows.checked_dtype(dtype)
         codes = checked_ids(ids, self.n_codes)
-        values = [levels.astype(wanted) for levels in self.level_values()]
+        with _core.FloatEnvironment():
+            values = [levels.astype(wanted) for levels in self.level_values()]
         vectors = np.empty((*codes.shape, len(values)), wanted)
         flat_ids, flat = codes.reshape(-1), vectors.reshape(codes.size, len(values))
         for start in range(0, codes.size, _PIECE):
