@@ -63,7 +63,7 @@ def test_verify_exits_with_1_and_names_the_file(tmp_path, inputs, setup):
 def test_p42_log_json(tmp_path, inputs, setup):
     done = run("tokenize", *inputs, *setup, "-o", tmp_path / "out", "--log-json")
     events = [json.loads(line) for line in done.stderr.splitlines()]
-    lost = {"unknown", "truncated_events", "truncated_objects"}
+    lost = {"unknown", "truncated_events", "truncated_objects", "cut_objects"}
     keys = {
         "start": {"folder", "shards", "events", "proven_shards", "proven_events"},
         "progress": {"done_events", "total_events", "events_per_s", "eta_s"},

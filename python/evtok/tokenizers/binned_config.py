@@ -147,9 +147,9 @@ def from_artefact(
     config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]
 ) -> tuple[Settings, dict[str, FittedFeature], npt.NDArray[np.int32] | None]:
     """Read what `to_artefact` made, trusting nothing."""
+    if config.get("kind") != KIND:
+        raise ArtefactError(f"tokenizer config: expected kind {KIND!r}, got {config.get('kind')!r:.80}")
     closed(config, {"kind", *Settings.__dataclass_fields__}, "tokenizer config")
-    if config["kind"] != KIND:
-        raise ArtefactError(f"tokenizer config: expected kind {KIND!r}, got {config['kind']!r}")
     values = {name: value for name, value in config.items() if name != "kind"}
     try:
         for part in ("features", "event_features"):

@@ -176,9 +176,9 @@ def from_artefact(
 ) -> tuple[Settings, Fitted]:
     """Read what `to_artefact` made, trusting nothing."""
     extra = {"kind", "definition", "metric", "network"}
+    if config.get("kind") != KIND:
+        raise ArtefactError(f"tokenizer config: expected kind {KIND!r}, got {config.get('kind')!r:.80}")
     closed(config, {*extra, *Settings.__dataclass_fields__}, "tokenizer config")
-    if config["kind"] != KIND:
-        raise ArtefactError(f"tokenizer config: expected kind {KIND!r}, got {config['kind']!r}")
     if config["definition"] != DEFINITION:
         raise ArtefactError(
             f"tokenizer config: definition: expected {DEFINITION}, got {config['definition']!r:.200}"
