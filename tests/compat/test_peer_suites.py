@@ -22,7 +22,7 @@ from compat.method_calls import as_functions
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.slow]
 
 
 @dataclass(frozen=True)

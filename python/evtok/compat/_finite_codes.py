@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from evtok import _backend
+from evtok import _backend, _core
 from evtok.codebook import Codebook
 
 
@@ -27,11 +27,12 @@ class FiniteCodes:
         self, codes: npt.NDArray[Any], dtype: npt.DTypeLike, metric: Literal["l2", "dot"] = "l2"
     ) -> None:
         self.dtype = np.dtype(dtype)
-        vectors = codes.astype(self.dtype)
+        with np.errstate(over="ignore"), _core.FloatEnvironment():  # a caller's rounding mode reaches no code
+            vectors = codes.astype(self.dtype)
         finite = np.isfinite(vectors).all(axis=1)
         # Positions of the finite codes, and -1 in the last place, for the id -1 of rows without a nearest code.
         self._positions = np.append(np.flatnonzero(finite), -1).astype(np.int32)
-        self.n_codes = len(self._positions) - 1
+        self._n_given, self.n_codes = len(finite), len(self._positions) - 1
         has_kernel = self.n_codes and vectors.shape[1]
         self._codebook = Codebook(vectors[finite], metric=metric) if has_kernel else None
 
@@ -60,4 +61,11 @@ class FiniteCodes:
         found, scores = self._codebook.nearest(
             x, k=k, return_distance=True, on_invalid="sentinel", dtype=self.dtype.name
         )
-        return self._positions[found].reshape(-1, k), scores.reshape(-1, k)
+        ids = found if len(self._positions) == self._n_given + 1 else self._positions[found]
+        return ids.reshape(-1, k), scores.reshape(-1, k)
+
+
+def square_root(squared: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the roots, whatever a caller has told his processor about rounding and subnormals."""
+    with _core.FloatEnvironment():
+        return np.asarray(np.sqrt(squared))

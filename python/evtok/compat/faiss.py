@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from evtok import _core
 from evtok.compat._finite_codes import FiniteCodes
 from evtok.compat._peer import peer
 
@@ -202,7 +203,8 @@ class _IndexFlat:
             raise ValueError(f"x: expected shape (n, {self._d}), got {array.shape}")
         if array.shape[1] != self._d:
             raise AssertionError(f"x: expected {self._d} features (d of the index), got {array.shape[1]}")
-        with np.errstate(over="ignore"):  # an infinity is found as -1
+        # What overflows is found as -1; a caller's rounding mode reaches no vector.
+        with np.errstate(over="ignore"), _core.FloatEnvironment():
             return np.ascontiguousarray(array, np.float32)
 
     def _vectors(self) -> Float32Array:

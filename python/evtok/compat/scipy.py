@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evtok import _arrays
-from evtok.compat._finite_codes import FiniteCodes
+from evtok.compat._finite_codes import FiniteCodes, square_root
 from evtok.compat._peer import peer
 
 
@@ -50,7 +50,7 @@ def vq(obs: Any, code_book: Any, check_finite: bool = True) -> tuple[npt.NDArray
     if check_finite and not np.isfinite(codes).all():
         raise ValueError("code_book: array must not contain infs or NaNs")
     found, squared = FiniteCodes(codes, dtype).nearest(x)
-    ids, distances = found[:, 0], np.sqrt(squared[:, 0])
+    ids, distances = found[:, 0], square_root(squared[:, 0])
     lost = np.flatnonzero(ids < 0)
     if check_finite and lost.size and not np.isfinite(x[lost]).all():
         row = lost[np.argmin(np.isfinite(x[lost]).all(axis=1))]

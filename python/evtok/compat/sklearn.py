@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evtok import _arrays
-from evtok.compat._finite_codes import FiniteCodes
+from evtok.compat._finite_codes import FiniteCodes, square_root
 from evtok.compat._peer import peer
 
 Array = npt.NDArray[Any]
@@ -94,7 +94,7 @@ def pairwise_distances_argmin_min(
         return argmin, distances
     argmin, squared = _nearest(*native)
     is_squared = metric == "sqeuclidean" or bool(metric_kwargs)
-    distances = squared if is_squared else np.sqrt(squared)
+    distances = squared if is_squared else square_root(squared)
     return argmin, distances.astype(_dtype_of_distances(X, Y), copy=False)
 
 
