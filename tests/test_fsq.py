@@ -426,6 +426,12 @@ def test_saved_loaded_and_pickled_quantizers_are_the_same(tmp_path: Path) -> Non
     assert FSQ((5, 8, 5, 5)).fingerprint != fsq.fingerprint
 
 
+def test_golden_fingerprints() -> None:
+    """Of levels and every bit of every threshold: a change here changes ids, and raises kNumericsVersion."""
+    assert FSQ((8, 5, 5, 5)).fingerprint == "ddf0d194e45b7edff19a6d6ba3f1a9ca46da436e34eb73e15cfc7acebc753ce1"
+    assert FSQ((7, 1001)).fingerprint == "5e02ab5384e21e7c4e816c40defb6994a71cc8f87513b90ef5a954142e6fa80b"
+
+
 def test_the_artefact_holds_the_thresholds(tmp_path: Path) -> None:
     FSQ((8, 5)).save(tmp_path / "fsq")
     config, tensors = artefact.load(tmp_path / "fsq")

@@ -190,6 +190,7 @@ def test_saved_loaded_and_pickled_quantizers_are_the_same(tmp_path: Path) -> Non
         assert hash(copy) == hash(lfq)
         assert copy.fingerprint == lfq.fingerprint
     assert LFQ(18).fingerprint != lfq.fingerprint
+    assert LFQ(18).fingerprint == "5a790e4a90a65b8c77aa2b350ac458d711342a76088c9720df3c7be946a46f9e"
 
 
 @pytest.mark.parametrize(

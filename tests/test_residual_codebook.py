@@ -343,6 +343,19 @@ def test_shapes_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
         ResidualCodebook(codes((6,), 4)).encode(np.zeros(shape, np.float32))
 
 
+def test_p17_residuals_exist_for_a_piece_of_the_rows_at_a_time() -> None:
+    import tracemalloc
+
+    n = 1 << 21
+    quantizer = ResidualCodebook(codes((2, 2), 4))
+    x = np.zeros((n, 4), np.float32)  # 32 MiB
+    tracemalloc.start()
+    quantizer.encode(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * 4 * n + (24 << 20)  # the ids, and pieces of 8 MiB
+
+
 def test_unknown_options_are_refused() -> None:
     with pytest.raises(ValueError, match="on_invalid"):
         ResidualCodebook(codes((6,), 4)).encode(np.zeros((1, 4), np.float32), on_invalid="x")  # type: ignore[arg-type]
@@ -377,6 +390,8 @@ def test_saved_loaded_and_pickled_quantizers_are_the_same(tmp_path: Path) -> Non
         assert hash(copy) == hash(quantizer)
         assert copy.fingerprint == quantizer.fingerprint
     assert ResidualCodebook(quantizer.stages[::-1]).fingerprint != quantizer.fingerprint
+    counting = ResidualCodebook([np.arange(6, dtype=np.float32).reshape(3, 2)] * 2)
+    assert counting.fingerprint == "1b64de2e73e067cc2d13bbb0d1d49a8b92a81b651849f97d192fc5aae6b10190"
 
 
 def test_other_artefacts_are_refused(tmp_path: Path) -> None:
@@ -432,10 +447,10 @@ def test_p6_vector_quantize_pytorch_agrees_where_no_stage_is_close(
     np.testing.assert_array_equal(quantizer.decode(theirs), quantized[0].numpy())
 
     left, agree = x, np.ones(len(x), bool)
-    for q, stage in enumerate(quantizer.stages):
-        _, margin = stage.nearest(left, return_margin=True)
-        size = (np.linalg.norm(left, axis=1) + np.linalg.norm(stage.vectors, axis=1).max()) ** 2
+    for q, codebook in enumerate(quantizer.stages):
+        _, margin = codebook.nearest(left, return_margin=True)
+        size = (np.linalg.norm(left, axis=1) + np.linalg.norm(codebook.vectors, axis=1).max()) ** 2
         agree &= margin > 16 * 2.0**-24 * size
         assert (ids[agree, q] == theirs[agree, q]).all()
-        left = left - stage.vectors[ids[:, q]]
+        left = left - codebook.vectors[ids[:, q]]
     assert agree.mean() > 0.99

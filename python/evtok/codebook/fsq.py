@@ -48,6 +48,8 @@ class FSQ(ScalarQuantizer):
         ``digit = round(tanh(z + shift) * half - offset) + L // 2``
         ``id = digit[0] + digit[1] * L[0] + digit[2] * L[0] * L[1] + ...``
 
+    An id decodes to ``(digit - L // 2) / (L // 2)``: values behind the tanh, which are not to be encoded again.
+
     A level begins at half the logarithm of a rational number, which no floating-point number is: z is always on one
     side, and never on a tie. The threshold is the smallest number of the dtype above it. So a float32 and its float64
     copy have the same id, on every machine. `vector-quantize-pytorch` computes the formula in float32, and gives
