@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from evtok.events import Events
     from evtok.io import open_events
     from evtok.jobs import tokenize_files, verify
-    from evtok.tokenizers import BinnedTokenizer, load_tokenizer
+    from evtok.tokenizers import BinnedTokenizer, CodebookTokenizer, load_tokenizer
     from evtok.tokens import Tokens
 
 # Where each public name lives. Modules are imported when a name is first used, so that `import evtok` costs little.
 _HOMES = {
     "BinnedTokenizer": "evtok.tokenizers",
     "Codebook": "evtok.codebook",
+    "CodebookTokenizer": "evtok.tokenizers",
     "Events": "evtok.events",
     "FSQ": "evtok.codebook",
     "LFQ": "evtok.codebook",
@@ -51,6 +52,7 @@ __all__ = [
     "LFQ",
     "BinnedTokenizer",
     "Codebook",
+    "CodebookTokenizer",
     "Events",
     "ResidualCodebook",
     "TokenDataset",
