@@ -276,7 +276,7 @@ def test_a_seed_decides_the_first_codes_and_they_do_not_move_the_seed_of_torch()
 # ---- P23: compiled and exported ----------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
+@pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
 @pytest.mark.parametrize("kind", KINDS)
 def test_p23_compiled_training_has_the_bits_of_eager_training(kind: str) -> None:
     quantizer = VectorQuantizer(4, 8, **KINDS[kind])
