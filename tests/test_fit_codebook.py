@@ -73,7 +73,7 @@ def test_rows_drawn_by_weight_are_those_of_the_definition(weights: list[float], 
     drawn = seeding.draw_by_weight(np.array(weights), np.array(u)).tolist()
     assert drawn == reference_training.draw_by_weight(weights, u)
     assert all(weights[row] > 0 for row in drawn)
-    assert bool(drawn) == any(weights)
+    assert len(drawn) == (len(u) if any(weights) else 0)
 
 
 def test_rows_are_drawn_in_proportion_to_their_weights() -> None:
@@ -83,6 +83,39 @@ def test_rows_are_drawn_in_proportion_to_their_weights() -> None:
         counts[seeding.draw_by_weight(weights, seeding.uniforms(1, stream, 1))] += 1
     assert counts[1] == 0
     assert np.abs(counts / 4000 - weights / 8).max() < 0.03  # four standard deviations
+
+
+def test_candidates_that_are_accepted_have_the_probabilities_of_kmeans_plus_plus() -> None:
+    """Three codes among four rows: compared with the probabilities of drawing them one by one."""
+    x = np.array([[0.0], [1.0], [3.0], [7.0]])
+
+    def probabilities(codes: tuple[int, ...], share: float) -> dict[tuple[int, ...], float]:
+        if len(codes) == 3:
+            return {codes: share}
+        squares = [min((a - x[c, 0]) ** 2 for c in codes) for a in x[:, 0]]
+        parts = [probabilities((*codes, i), share * s / sum(squares)) for i, s in enumerate(squares) if s]
+        return {chain: value for part in parts for chain, value in part.items()}
+
+    expected = {chain: value for first in range(4) for chain, value in probabilities((first,), 0.25).items()}
+    counts = dict.fromkeys(expected, 0)
+    for seed in range(3000):
+        codes = seeding.kmeans_plus_plus(x, 3, seed, 1)
+        counts[tuple(x[:, 0].tolist().index(code) for code in codes[:, 0])] += 1
+    for chain, share in expected.items():
+        assert abs(counts[chain] / 3000 - share) < 4.5 * math.sqrt(share * (1 - share) / 3000)
+
+
+@pytest.mark.parametrize("n_candidates", [1, 5])
+def test_codes_to_start_from_are_those_of_the_definition(
+    n_candidates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeding, "_CANDIDATES", n_candidates)
+    monkeypatch.setattr(seeding, "_MOST_CANDIDATES", n_candidates)
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    codes = reference_training.kmeans_plus_plus(
+        x, 12, 7, lambda codes: exact_assignment(x, codes), n_candidates
+    )
+    assert seeding.kmeans_plus_plus(x, 12, 7, None).tobytes() == codes.tobytes()
 
 
 def test_kmeans_plus_plus_draws_different_rows_of_the_data() -> None:

@@ -68,16 +68,43 @@ def draw_rows(n: int, u: Sequence[float]) -> list[int]:
 
 
 def draw_by_weight(weights: Sequence[float], u: Sequence[float]) -> list[int]:
-    """The rows at which the running sum of the weights passes ``(j + u[j]) / len(u)`` of their total."""
+    """The rows at which the running sum of the weights passes the fractions u of their total."""
     passed, sums = 0.0, []
     for weight in weights:
         passed += weight
         sums.append(passed)
     if not passed:
         return []
-    targets = [(j + number) / len(u) * passed for j, number in enumerate(u)]
     last = sums.index(passed)
-    return sorted({min(sum(s <= target for s in sums), last) for target in targets})
+    return [min(sum(s <= number * passed for s in sums), last) for number in u]
+
+
+def kmeans_plus_plus(x: Array, k: int, seed: int, assign: Assign, n_candidates: int) -> Array:
+    """Rows drawn in proportion to their squared distances to those before: `n_candidates` for a pass over all rows.
+
+    A candidate is accepted with the probability (squared distance by now) / (squared distance before this pass).
+    """
+    codes = [x[draw_rows(len(x), uniforms(seed, 1, 1))[0]]]
+    n_passes = 0
+    while len(codes) < k:
+        distances = [float(s) for s in assign(np.array(codes))[1]]
+        n_passes += 1
+        u = uniforms(seed, 1 + n_passes, 2 * n_candidates)
+        new: list[Array] = []
+        for row, number in zip(draw_by_weight(distances, u[:n_candidates]), u[n_candidates:], strict=True):
+            by_now = min([distances[row]] + [squared_distance(x[row], code) for code in new])
+            if number * distances[row] < by_now:
+                new.append(x[row])
+        codes += new
+    return np.array(codes[:k])
+
+
+def squared_distance(a: Array, b: Array) -> float:
+    """Sum of squared differences in float64, in the order of the columns."""
+    total = 0.0
+    for difference in (a.astype(np.float64) - b.astype(np.float64)).tolist():
+        total += difference * difference
+    return total
 
 
 # ---- k-means -----------------------------------------------------------------------------------------------

@@ -140,9 +140,9 @@ def fit_codebook(
 
     A code is the mean of its rows: their sum, added in their order in float64, divided, and rounded once. A code
     without rows moves to one of the rows that lie farthest from theirs. "kmeans++" looks at a sample of 65536 rows, or
-    of 32 k where that is more, one from each of as many equal parts of the data; the first 128 codes are drawn one at
-    a time, the others in batches of a sixteenth of those before. With `batch`, a code is the mean of the rows that it
-    was nearest to in this pass so far and in those before, each pass counting half as much as the next.
+    of 32 k where that is more, one from each of as many equal parts of the data. With `batch`, a code is the mean of
+    the rows that it was nearest to in this pass so far and in those before, each pass counting half as much as the
+    next.
     """
     _check(k, batch, metric, max_iterations, tolerance)
     with _core.FloatEnvironment():

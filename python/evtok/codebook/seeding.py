@@ -11,11 +11,9 @@ from evtok.codebook.codebook import Codebook
 
 Array = npt.NDArray[Any]
 
-#: Codes drawn one by one, each by the distances to all before it, as k-means++ is published. From then on a batch is
-#: drawn by the same distances, of one code for every _CODES_PER_DRAW that exist: seeding would read the rows K times
-#: otherwise.
-_ONE_BY_ONE = 128
-_CODES_PER_DRAW = 16
+#: Candidates for one pass over the rows: this many, or half as many as there are codes, up to the second number.
+_CANDIDATES = 64
+_MOST_CANDIDATES = 1024
 
 #: Rows that seeding looks at: a sample of this many, or of this many for each code where that is more.
 _SAMPLE = 1 << 16
@@ -81,32 +79,38 @@ def kmeans_plus_plus(rows: Array, k: int, seed: int, threads: int | None) -> Arr
     ------
     ValueError
         Squared distances overflow.
+
+    Notes
+    -----
+    As published, each code would need a pass over all rows. Here candidates are drawn many at a time, by the distances
+    to the codes before this batch, and each is accepted with the probability (distance to all codes by now) / (distance
+    before this batch). By this rejection the accepted ones have just the probabilities of k-means++.
     """
-    first = draw_rows(len(rows), 1, uniforms(seed, 1, 1))
-    codes = rows[first]
-    new, distance = codes, np.full(len(rows), np.inf)
+    new = codes = rows[draw_rows(len(rows), 1, uniforms(seed, 1, 1))]
+    distances = np.full(len(rows), np.inf)
     n_draws = 0
-    while True:
+    while len(codes) < k:
         to_new = Codebook(new).nearest(rows, return_distance=True, threads=threads)[1]
-        np.minimum(distance, to_new, out=distance)
-        if len(codes) == k:
-            return codes
-        n_drawn = 1 if len(codes) < _ONE_BY_ONE else len(codes) // _CODES_PER_DRAW
+        np.minimum(distances, to_new, out=distances)
         n_draws += 1
-        picked = draw_by_weight(distance, uniforms(seed, 1 + n_draws, min(n_drawn, k - len(codes))))
-        if not len(picked):
-            return codes
-        new = _distinct(rows[picked])
+        n_candidates = min(max(_CANDIDATES, len(codes) // 2), _MOST_CANDIDATES)
+        u = uniforms(seed, 1 + n_draws, 2 * n_candidates)
+        drawn = draw_by_weight(distances, u[:n_candidates])
+        if not len(drawn):
+            break
+        accepted = accept(rows[drawn], distances[drawn], u[n_candidates:])
+        new = rows[drawn[accepted]][: k - len(codes)]
         codes = np.concatenate([codes, new])
+    return codes
 
 
 def draw_by_weight(weights: npt.NDArray[np.float64], u: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Draw the row at which the running sum of the weights passes each of ``(j + u[j]) / m`` of their total.
+    """Draw the rows at which the running sum of the weights passes the fractions u (m,) of their total.
 
     Returns
     -------
-    int64 (at most m,)
-        Increasing; a row that is drawn twice comes once. Empty if all weights are 0.
+    int64 (m,)
+        In the order of u; a row may come more than once. Empty if all weights are 0.
     """
     passed = np.cumsum(weights)  # one after another: the same bits everywhere
     total = passed[-1]
@@ -114,19 +118,34 @@ def draw_by_weight(weights: npt.NDArray[np.float64], u: npt.NDArray[np.float64])
         raise ValueError("x: squared distances overflow float64; scale the features down")
     if total == 0:
         return np.zeros(0, np.int64)
-    targets = (np.arange(len(u)) + u) / len(u) * total
-    found = np.searchsorted(passed, targets, side="right")
     last = np.searchsorted(passed, total, side="left")  # the last row of a weight above 0
-    return np.unique(np.minimum(found, last)).astype(np.int64)
+    drawn: npt.NDArray[np.int64] = np.minimum(np.searchsorted(passed, u * total, side="right"), last)
+    return drawn
 
 
-def _distinct(rows: Array) -> Array:
-    """Leave out rows that came before."""
-    seen: set[bytes] = set()
-    keep = []
-    for i, row in enumerate(rows + 0.0):  # + 0 makes -0 into +0
-        content = row.tobytes()
-        if content not in seen:
-            seen.add(content)
-            keep.append(i)
-    return rows[keep]
+def accept(
+    candidates: Array, distances: npt.NDArray[np.float64], u: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Accept candidates in turn, with the probability that their squared distance has left.
+
+    Parameters
+    ----------
+    candidates : array (m, D)
+    distances : float64 (m,)
+        Squared distances to the codes before, above 0.
+    u : float64 (m,)
+        From 0 to below 1.
+    """
+    columns = np.ascontiguousarray(candidates.T, np.float64)
+    left = distances.copy()
+    accepted = np.zeros(len(candidates), np.bool_)
+    for i in range(len(candidates)):
+        if not u[i] * distances[i] < left[i]:
+            continue
+        accepted[i] = True
+        differences = columns - columns[:, i : i + 1]
+        with np.errstate(over="ignore"):  # infinity is far enough
+            # Accumulated, not summed: the order of the columns is kept everywhere.
+            squares = np.add.accumulate(differences * differences, axis=0)
+        np.minimum(left, squares[-1], out=left)
+    return accepted
