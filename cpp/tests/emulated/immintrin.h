@@ -16,3 +16,13 @@
 #ifndef _mm512_cmpneq_epi32_mask
 #define _mm512_cmpneq_epi32_mask(a, b) static_cast<simde__mmask16>(~simde_mm512_cmpeq_epi32_mask((a), (b)))
 #endif
+
+// SIMDe 0.7.4 rounds the product of a fused multiply-add; ours is rounded once.
+inline simde__m512 evtok_emulated_fmadd(simde__m512 a, simde__m512 b, simde__m512 c) {
+  simde__m512_private x = simde__m512_to_private(a), y = simde__m512_to_private(b),
+                      z = simde__m512_to_private(c);
+  for (int lane = 0; lane < 16; ++lane) z.f32[lane] = __builtin_fmaf(x.f32[lane], y.f32[lane], z.f32[lane]);
+  return simde__m512_from_private(z);
+}
+#undef _mm512_fmadd_ps
+#define _mm512_fmadd_ps(a, b, c) evtok_emulated_fmadd((a), (b), (c))
