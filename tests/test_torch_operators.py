@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import evtok  # noqa: E402
-from evtok.torch import operators, updates  # noqa: E402
+from evtok.torch import define, operators, updates  # noqa: E402
 
 METRICS = ("l2", "cosine", "dot")
 
@@ -109,6 +110,50 @@ def test_p2_nearest_is_the_same_for_any_number_of_torch_threads() -> None:
         assert torch.equal(distance, results[0][1])
 
 
+def test_codes_that_change_without_a_trace_are_seen() -> None:
+    """A prepared codebook is kept from call to call, and has to be that of the codes as they are now."""
+    x, codes = numbers(50, 4), numbers(2000, 4, seed=1)
+    for change in (lambda: None, lambda: codes.data[1999].fill_(0.5), lambda: codes.numpy()[7].fill(0.1)):
+        change()
+        for metric in METRICS:
+            expected = evtok.nearest(x.numpy(), codes.numpy(), metric=metric)
+            assert np.array_equal(operators.nearest(x, codes, metric).ids.numpy(), expected)
+
+
+def test_p24_many_threads_at_once() -> None:
+    books = [numbers(60, 4, seed=k) for k in range(8)]
+    x = numbers(200, 4)
+    expected = [operators.nearest(x, codes) for codes in books]
+
+    def work(k: int) -> bool:
+        return all(
+            torch.equal(operators.nearest(x, books[j % 8]).ids, expected[j % 8].ids) for j in range(k, k + 50)
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+def test_p9_subnormals_are_computed_whatever_torch_is_told() -> None:
+    x, codes, ids = 1e-40 * numbers(30, 3), 1e-40 * numbers(9, 3, seed=1), ids_with_gaps(30, n_codes=9)
+    small, ones = 1e-310 * numbers(30, 3).double(), torch.ones(30, 3, dtype=torch.float64)
+
+    def results() -> list[torch.Tensor]:
+        sums, _ = operators.sum_by_code(x, ids, 9)
+        products = operators.row_products(small, ones)
+        return [operators.nearest(x, codes).ids, operators.look_up(codes, ids), sums, products]
+
+    expected = results()
+    assert expected[3].abs().max() > 0
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this CPU cannot flush subnormals")
+    try:
+        found = [result.numpy().tobytes() for result in results()]
+    finally:
+        torch.set_flush_denormal(False)
+    assert found == [result.numpy().tobytes() for result in expected]
+
+
 def test_p15_layouts_do_not_matter() -> None:
     x, codes = numbers(4, 6, 8), numbers(10, 6, seed=1)
     expected = operators.nearest(x.transpose(1, 2).contiguous(), codes)
@@ -121,7 +166,7 @@ def test_p15_layouts_do_not_matter() -> None:
 def test_p17_a_tensor_reaches_the_kernel_without_a_copy() -> None:
     for dtype in (torch.float32, torch.float64):
         x = numbers(10, 4, dtype=dtype)
-        assert operators.array(x, "x").ctypes.data == x.data_ptr()
+        assert define.array(x, "x").ctypes.data == x.data_ptr()
 
 
 def test_p7_an_invalid_row_is_named_or_marked() -> None:
@@ -209,6 +254,12 @@ def test_p10_ids_outside_the_codebook_are_refused() -> None:
     for ids in ([0, 4], [-2, 0], [2**62, 0], [-(2**63), 0]):
         with pytest.raises(ValueError, match="ids: expected -1 to 3"):
             operators.look_up(codes, torch.tensor(ids))
+
+
+def test_p10_sums_over_ids_outside_the_codebook_are_refused() -> None:
+    for dtype, ids in ((torch.int64, [0, 2**32 + 1]), (torch.int64, [-2, 0]), (torch.int32, [0, 4])):
+        with pytest.raises(ValueError, match="ids: "):
+            operators.sum_by_code(numbers(2, 3), torch.tensor(ids, dtype=dtype), 4)
 
 
 def test_sums_are_those_of_rows_in_their_order() -> None:

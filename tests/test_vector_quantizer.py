@@ -16,6 +16,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import evtok  # noqa: E402
+from evtok import _core  # noqa: E402
 from evtok.torch import VectorQuantizer  # noqa: E402
 
 # Every way to learn, with what each can do.
@@ -249,6 +250,19 @@ def test_p14_training_has_the_same_bits_for_any_number_of_threads(kind: str) -> 
         torch.set_num_threads(before)
     assert_same_bits(made[0], made[1])
     assert_same_bits(made[0], made[2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_p2_training_has_the_same_bits_on_every_instruction_set(kind: str) -> None:
+    made = []
+    try:
+        for isa in _core.available_isas():
+            _core.force_isa(isa)
+            made.append(trained(VectorQuantizer(4, 8, **KINDS[kind])))
+    finally:
+        _core.unforce_isa()
+    for other in made[1:]:
+        assert_same_bits(other, made[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -18,80 +18,32 @@ An id of -1 means "no code" throughout: such a row is zero, and has no gradient 
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from evtok import _core
+from evtok.torch.define import array, computed_in, counts_and_sums, define
+from evtok.torch.prepared import prepared
+from evtok.torch.rows import mean_squared_error, row_products, straight_through
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = [
+    "Nearest",
+    "look_up",
+    "mean_squared_error",
+    "nearest",
+    "normalise_codes",
+    "row_products",
+    "straight_through",
+    "sum_by_code",
+]
+
 Metric = Literal["l2", "cosine", "dot"]
 OnInvalid = Literal["raise", "sentinel"]
-
-_EXACT_IN_FLOAT32 = (torch.float16, torch.bfloat16)
-
-
-def array(x: Tensor, name: str) -> npt.NDArray[Any]:
-    """View a tensor as float32 or float64 for a kernel; float16 and bfloat16 become float32, exactly.
-
-    Raises
-    ------
-    TypeError
-        Not a floating-point tensor.
-    """
-    if x.dtype in _EXACT_IN_FLOAT32:
-        x = x.float()
-    elif x.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"{name}: expected a floating-point tensor, got {x.dtype}; use {name}.float()")
-    result: npt.NDArray[Any] = x.detach().resolve_neg().numpy()
-    return result
-
-
-def computed_in(x: Tensor) -> torch.dtype:
-    """Return the dtype in which a kernel computes with `x`."""
-    return torch.float32 if x.dtype in _EXACT_IN_FLOAT32 else x.dtype
-
-
-def define(
-    name: str,
-    arguments: str,
-    returns: str,
-    run: Callable[..., Any],
-    fake: Callable[..., Any],
-    *,
-    mutates: Sequence[str] = (),
-    gradient: tuple[Callable[..., Any], Callable[..., None]] | None = None,
-) -> Any:
-    """Register ``torch.ops.evtok.<name>`` for the CPU, and an error that says so for other devices.
-
-    `gradient` is a pair of functions, backward and setup_context.
-    """
-    schema = f"({arguments}) -> {returns}"
-    result = torch.library.custom_op(
-        f"evtok::{name}", run, mutates_args=tuple(mutates), device_types="cpu", schema=schema
-    )
-    result.register_fake(fake)
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise NotImplementedError(
-            f"evtok::{name} has a kernel for the CPU alone; move its arguments with .cpu()"
-        )
-
-    result.register_kernel("cuda", refuse)
-    if gradient is not None:
-        backward, setup_context = gradient
-        result.register_autograd(backward, setup_context=setup_context)
-    return result
-
-
-# ---- nearest ---------------------------------------------------------------------------------------------------------
 
 
 def _nearest(
@@ -101,12 +53,8 @@ def _nearest(
     mask: Tensor | None = None,
     on_invalid: OnInvalid = "raise",
 ) -> tuple[Tensor, Tensor]:
-    from evtok.codebook import nearest
-
-    ids, distance = nearest(
+    ids, distance = prepared(array(codes, "codes"), metric).nearest(
         array(x, "x"),
-        array(codes, "codes"),
-        metric=metric,
         return_distance=True,
         mask=None if mask is None else mask.numpy(),
         on_invalid=on_invalid,
@@ -264,15 +212,8 @@ look_up = define(
 
 def _sum_by_code(values: Tensor, ids: Tensor, n_codes: int) -> tuple[Tensor, Tensor]:
     rows = array(values, "values").reshape(-1, values.shape[-1])
-    counts, sums = _code_sums(rows, ids.numpy().reshape(-1), n_codes)
+    counts, sums = counts_and_sums(rows, ids.numpy().reshape(-1), n_codes)
     return torch.from_numpy(sums), torch.from_numpy(counts)
-
-
-def _code_sums(rows: npt.NDArray[Any], ids: npt.NDArray[Any], n_codes: int) -> tuple[npt.NDArray[Any], ...]:
-    from evtok.codebook.sums import code_sums
-
-    counts, sums = code_sums(rows, ids.astype(np.int32, copy=False), n_codes, threads=torch.get_num_threads())
-    return counts, sums
 
 
 def _sum_by_code_fake(values: Tensor, ids: Tensor, n_codes: int) -> tuple[Tensor, Tensor]:
@@ -286,105 +227,4 @@ sum_by_code = define(
     "(Tensor, Tensor)",
     _sum_by_code,
     _sum_by_code_fake,
-)
-
-
-# ---- straight-through gradient, loss, products of rows ---------------------------------------------------------------
-
-
-def _straight_through(x: Tensor, quantized: Tensor, ids: Tensor) -> Tensor:
-    return quantized.to(x.dtype, copy=True, memory_format=torch.contiguous_format)
-
-
-def _straight_through_fake(x: Tensor, quantized: Tensor, ids: Tensor) -> Tensor:
-    return x.new_empty(x.shape)
-
-
-def _straight_through_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(inputs[2])
-
-
-def _straight_through_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-    (ids,) = ctx.saved_tensors
-    return torch.where((ids >= 0).unsqueeze(-1), gradient, 0), None, None
-
-
-straight_through = define(
-    "straight_through",
-    "Tensor x, Tensor quantized, Tensor ids",
-    "Tensor",
-    _straight_through,
-    _straight_through_fake,
-    gradient=(_straight_through_backward, _straight_through_setup),
-)
-
-
-def _mean_squared_error(x: Tensor, quantized: Tensor, ids: Tensor) -> Tensor:
-    with _core.FloatEnvironment(), np.errstate(all="ignore"):  # rows without a code may hold anything
-        squares = np.square(array(x, "x") - array(quantized, "quantized")).reshape(-1, x.shape[-1])
-        counts, sums = _code_sums(squares, np.minimum(ids.numpy().reshape(-1), 0), 1)
-        n_values = int(counts[0]) * x.shape[-1]
-        total = functools.reduce(operator.add, sums[0].tolist(), 0.0)  # from the left; sum() compensates
-    return torch.tensor(total / n_values if n_values else 0.0, dtype=computed_in(x))
-
-
-def _mean_squared_error_fake(x: Tensor, quantized: Tensor, ids: Tensor) -> Tensor:
-    return x.new_empty((), dtype=computed_in(x))
-
-
-def _mean_squared_error_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _mean_squared_error_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-    x, quantized, ids = ctx.saved_tensors
-    has_code = ids >= 0
-    n_values = (has_code.sum() * x.shape[-1]).clamp(min=1)
-    scale = 2 * gradient / n_values
-    to_x = torch.where(
-        has_code.unsqueeze(-1), scale * (x.to(computed_in(x)) - quantized.to(computed_in(x))), 0
-    )
-    return to_x.to(x.dtype), (-to_x).to(quantized.dtype), None
-
-
-mean_squared_error = define(
-    "mean_squared_error",
-    "Tensor x, Tensor quantized, Tensor ids",
-    "Tensor",
-    _mean_squared_error,
-    _mean_squared_error_fake,
-    gradient=(_mean_squared_error_backward, _mean_squared_error_setup),
-)
-
-
-def _row_products(a: Tensor, b: Tensor) -> Tensor:
-    left, right = (array(t, name).reshape(-1, t.shape[-1]) for t, name in ((a, "a"), (b, "b")))
-    total = np.zeros(left.shape[0])
-    with _core.FloatEnvironment(), np.errstate(all="ignore"):
-        for j in range(left.shape[1]):
-            total += np.multiply(left[:, j], right[:, j], dtype=np.float64)
-    return torch.from_numpy(total.reshape(a.shape[:-1]))
-
-
-def _row_products_fake(a: Tensor, b: Tensor) -> Tensor:
-    return a.new_empty(a.shape[:-1], dtype=torch.float64)
-
-
-def _row_products_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _row_products_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    a, b = ctx.saved_tensors
-    gradient = gradient.unsqueeze(-1)
-    return (gradient * b).to(a.dtype), (gradient * a).to(b.dtype)
-
-
-row_products = define(
-    "row_products",
-    "Tensor a, Tensor b",
-    "Tensor",
-    _row_products,
-    _row_products_fake,
-    gradient=(_row_products_backward, _row_products_setup),
 )

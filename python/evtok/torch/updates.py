@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 import torch.distributed as dist
 
-from evtok.torch.operators import array, define, nearest, normalise_codes, sum_by_code
+from evtok.torch.define import array, define
+from evtok.torch.operators import nearest, normalise_codes, sum_by_code
 
 if TYPE_CHECKING:
     from torch import Tensor

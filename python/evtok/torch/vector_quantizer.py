@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from evtok.torch import operators, updates
+from evtok.torch.define import computed_in
 from evtok.torch.state_dicts import convert_state_dict
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class VectorQuantizer(nn.Module):  # type: ignore[misc]
     def _check(self, x: Tensor, mask: Tensor | None) -> None:
         if x.ndim < 1 or x.shape[-1] != self.dim:
             raise ValueError(f"x: expected shape (..., {self.dim}), got {tuple(x.shape)}")
-        if operators.computed_in(x) != operators.computed_in(self.codes):
+        if computed_in(x) != computed_in(self.codes):
             raise TypeError(
                 f"x: expected {self.codes.dtype}, as the codes are, got {x.dtype}; convert one of the two, for no "
                 "digits are dropped silently"
@@ -231,7 +232,7 @@ class VectorQuantizer(nn.Module):  # type: ignore[misc]
         """Copy the codes into an `evtok.Codebook`, which gives the ids that this module gives in eval mode."""
         from evtok.codebook import Codebook
 
-        codes = self.codes.detach().to("cpu", operators.computed_in(self.codes))
+        codes = self.codes.detach().to("cpu", computed_in(self.codes))
         return Codebook(codes.numpy().copy(), metric=self.metric)
 
     @classmethod
@@ -276,7 +277,7 @@ class VectorQuantizer(nn.Module):  # type: ignore[misc]
             layers = sorted(key.removesuffix("codes") for key in found if key.split(".")[-1] == "codes")
             raise ValueError(f"state: no codebook under the prefix {prefix!r}; those with one are {layers}")
         wanted = {name: found[prefix + name] for name in names if prefix + name in found}
-        return cls._from_state(wanted, {"dtype": operators.computed_in(wanted["codes"]), **options})
+        return cls._from_state(wanted, {"dtype": computed_in(wanted["codes"]), **options})
 
     @classmethod
     def _from_state(cls, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> Self:
@@ -292,7 +293,7 @@ def _unit_where_used(x: Tensor, ids: Tensor) -> Tensor:
     used = ids >= 0
     kept = torch.where(used.unsqueeze(-1), x, 0)
     squares = torch.where(used, operators.row_products(kept, kept), 1)
-    return (kept / squares.sqrt().unsqueeze(-1)).to(operators.computed_in(x))
+    return (kept / squares.sqrt().unsqueeze(-1)).to(computed_in(x))
 
 
 def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
