@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import evtok
-from evtok.errors import ArtefactError, FingerprintError, JobError
+from evtok.errors import ArtefactError, FingerprintError, InvalidEventsError, JobError
 from evtok.jobs import run
 from evtok.tokenizers import CodebookTokenizer, NumericFeature
 
@@ -164,3 +164,14 @@ def test_real_dark_machines_events_become_tokens(test_data, tmp_path):
     dataset = evtok.TokenDataset(tmp_path / "out")
     decoded = dataset.tokenizer.decode(dataset[:])
     assert (len(decoded), decoded.types) == (6399, first.types)
+
+
+def test_a_report_about_bins_refuses_tokens_of_a_codebook(inputs, codebook_tokenizer, jets_schema, tmp_path):
+    for package in ("matplotlib", "mplhep", "hist"):
+        pytest.importorskip(package)
+    from evtok.report import token_report
+
+    evtok.tokenize_files(inputs, codebook_tokenizer, tmp_path / "out", schema=jets_schema)
+    with pytest.raises(InvalidEventsError, match="tokens of a CodebookTokenizer; this page is about bins"):
+        token_report(tmp_path / "out", tmp_path / "page.html", schema=jets_schema)
+    assert not (tmp_path / "page.html").exists()

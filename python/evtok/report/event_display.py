@@ -110,7 +110,7 @@ def display(event: Events, decoded: Events, bins: Sequence[Bins], title: str) ->
 def listing(sample: Sample, row: int, bins: Sequence[Bins], tokenizer: Any) -> Html:
     """List the objects of one event: token, and original beside decoded values."""
     event, decoded, ids = sample.encoded[row], sample.decoded[row], sample.tokens[row]
-    offset = len(tokenizer.settings.before)
+    offset = tokenizer.settings.sequence.index("objects")
     mine = [part for part in bins if not part.of_event]
     width = len(tokenizer.digits) if tokenizer.settings.factorised else 1
     headings: list[Any] = ["no.", "token", "type" if event.types else "object"]

@@ -23,6 +23,7 @@ from evtok.jobs import manifest as manifests
 from evtok.jobs.manifest import Manifest
 from evtok.jobs.plan import PlannedInput
 from evtok.jobs.record import Counts
+from evtok.tokenizers import BinnedTokenizer
 from evtok.tokens import Tokens
 
 
@@ -111,7 +112,7 @@ def read_jobs(
     FingerprintError
         The jobs used different tokenizers.
     InvalidEventsError
-        There is no event to report on.
+        There is no event to report on, or the tokens are not those of bins.
     """
     datasets = [TokenDataset(folder) for folder in folders]
     fingerprints = {dataset.fingerprint for dataset in datasets}
@@ -120,10 +121,22 @@ def read_jobs(
             f"jobs: expected shards of one tokenizer, got {len(fingerprints)}: "
             f"{', '.join(sorted(f[:16] for f in fingerprints))}; write one report for each"
         )
+    for dataset in datasets:
+        _require_bins(dataset)
     jobs = [_read_job(dataset, processes, schema, max_events, seed) for dataset in datasets]
     if not any(job.samples for job in jobs):
         raise InvalidEventsError("jobs: expected folders with at least one event to report on, got none")
     return datasets[0].tokenizer, jobs
+
+
+def _require_bins(dataset: TokenDataset) -> BinnedTokenizer:
+    """Return the tokenizer of a job, if it is one of bins."""
+    if not isinstance(dataset.tokenizer, BinnedTokenizer):
+        raise InvalidEventsError(
+            f"{dataset.folder}: tokens of a {type(dataset.tokenizer).__name__}; this page is about bins. Look at a "
+            "codebook with `evtok codebook health`, and at events with `evtok inspect`"
+        )
+    return dataset.tokenizer
 
 
 def _read_job(
@@ -149,7 +162,7 @@ def _read_sample(
     schema: Any,
     seed: int,
 ) -> Sample:
-    tokenizer, name = dataset.tokenizer, PurePosixPath(planned.path).name
+    tokenizer, name = _require_bins(dataset), PurePosixPath(planned.path).name
     tokens = dataset[rows[0] : rows[1]]
     entries = [dataset.row(i)["entry"] for i in range(*rows)]
     path = planned.path if "://" in planned.path else glob.escape(planned.path)
