@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -322,3 +323,103 @@ def _ldexp(x: float, exponent: int) -> float:
         return math.ldexp(x, exponent)
     except OverflowError:
         return math.inf
+
+
+# ---- nearest code (nearest.hpp) -----------------------------------------------------------------------------------
+
+
+def nearest(
+    x: npt.NDArray[Any],
+    codes: npt.NDArray[Any],
+    *,
+    metric: str = "l2",
+    k: int = 1,
+    mask: npt.NDArray[np.bool_] | None = None,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Find the k codes that each row is nearest to, by a chain of fused multiply-adds over the coordinates.
+
+    Parameters
+    ----------
+    x : float32 or float64 (n, D)
+    codes : of the same dtype (K, D)
+    metric : "l2", "dot" or "cosine"
+    k : int
+        1 to K.
+    mask : bool (n,), optional
+        False: the row is skipped.
+
+    Returns
+    -------
+    ids : int32 (n, k)
+        -1 for rows that are masked, not finite, zero ("cosine"), or whose distances (all of them) or products (any of
+        them) overflow.
+    values : of the dtype of x (n, k)
+        The squared distance s, or the product p; NaN where the id is -1.
+    margin : of that dtype (n,)
+        Between the second nearest code and the first: infinity for K = 1, NaN where the id is -1.
+    """
+    if metric == "cosine":
+        codes = np.array([normalised_code(code) for code in codes])
+    ids = np.full((len(x), k), -1, np.int32)
+    values, margin = np.full((len(x), k), np.nan, x.dtype), np.full(len(x), np.nan, x.dtype)
+    for i, row in enumerate(x):
+        if not np.isfinite(row).all() or (mask is not None and not mask[i]):
+            continue
+        if metric == "cosine" and not row.any():
+            continue
+        chain = np.zeros(len(codes), x.dtype)
+        for x_j, c_j in zip(row, codes.T, strict=True):
+            if metric == "l2":
+                with np.errstate(over="ignore"):
+                    t = x_j - c_j
+                chain = multiply_add(t, t, chain)
+            else:
+                chain = multiply_add(x_j, c_j, chain)
+        overflow = np.isinf(chain).all() if metric == "l2" else not np.isfinite(chain).all()
+        if overflow:
+            continue
+        order = np.argsort(chain if metric == "l2" else -chain, kind="stable")  # ties: the lowest index first
+        ids[i], values[i] = order[:k], chain[order[:k]]
+        with np.errstate(over="ignore"):
+            margin[i] = abs(chain[order[1]] - chain[order[0]]) if len(codes) > 1 else np.inf
+    return ids, values, margin
+
+
+def normalised_code(code: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Divide a code (D,) by its norm: the norm and the quotients in float64, each quotient rounded once."""
+    square = np.zeros((), np.float64)
+    for c in code.astype(np.float64):
+        square = multiply_add(c, c, square)
+    quotients: npt.NDArray[Any] = code.astype(np.float64) / np.sqrt(square)
+    return quotients.astype(code.dtype)
+
+
+def multiply_add(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return a * b + c, rounded once, for numbers or arrays of float32 or of float64 that are not NaN."""
+    a, b, c = np.broadcast_arrays(a, b, c)
+    if c.dtype == np.float64:
+        sums: npt.NDArray[Any] = np.vectorize(_multiply_add, otypes=[np.float64])(a, b, c)
+        return sums
+    # The product of two float32 is exact in float64. The sum is rounded to odd there: cut off, and the last bit set if
+    # that lost anything. Then rounding it to float32 cannot meet a tie that is none.
+    product, addend = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        total = product + addend
+        rest = total - product
+        lost = (product - (total - rest)) + (addend - rest)
+        even = total.view(np.int64) % 2 == 0
+        towards = np.nextafter(total, np.copysign(np.inf, lost))
+        odd = np.where(np.isfinite(total) & (lost != 0) & even, towards, total)
+        return np.asarray(odd, np.float32)
+
+
+def _multiply_add(a: float, b: float, c: float) -> float:
+    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
+        return float(a) * float(b) + float(c)
+    exact = Fraction(a) * Fraction(b) + Fraction(c)
+    if exact == 0:
+        return float(a) * float(b) + float(c)  # exact here; it has the sign that IEEE 754 gives a zero
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
