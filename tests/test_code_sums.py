@@ -119,6 +119,8 @@ def test_wrong_arguments_are_named() -> None:
         code_sums(x[0], ids, 4)
     with pytest.raises(ValueError, match="expected -1 to 3"):
         code_sums(x, np.full(10, 2**40), 4)
+    with pytest.raises(ValueError, match="expected -1 to 3, got -4294967296 to"):
+        code_sums(x, np.full(10, -(2**32)), 4)
     with pytest.raises(ValueError, match="expected -1 to 3"):
         code_sums(x, np.full(10, 2**32 - 1, np.uint32), 4)
     with pytest.raises(TypeError, match="x: expected real numbers"):

@@ -88,6 +88,11 @@ def test_ties_and_exact_hits_are_the_ends_of_the_margins() -> None:
     assert report.usage.tolist() == [3, 2, 0]
 
 
+def test_a_margin_on_a_border_belongs_above_it() -> None:
+    report = Codebook([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]).health(np.zeros((1, 3)))  # (3 - 1) / (3 + 1)
+    assert report.margins.tolist().index(1) == MARGIN_EDGES.index(0.5)
+
+
 def test_a_second_code_out_of_reach_is_no_tie() -> None:
     largest = np.finfo(np.float32).max
     report = Codebook(np.array([[0], [largest]], np.float32)).health(np.ones((3, 1), np.float32))

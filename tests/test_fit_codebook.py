@@ -19,7 +19,7 @@ from evtok import reference_training
 from evtok.codebook import seeding
 from evtok.codebook.chunks import Chunks
 from evtok.codebook.codebook import Codebook
-from evtok.codebook.empty_codes import FarthestRows
+from evtok.codebook.empty_codes import FarthestRows, fill_empty_codes
 from evtok.codebook.fit import fit_codebook
 
 
@@ -238,6 +238,28 @@ def test_the_farthest_rows_do_not_depend_on_the_pieces(values: list[int], size: 
     assert farthest.vectors.ravel().tolist() == wanted
 
 
+def test_a_code_keeps_its_last_row_and_a_vector_is_taken_once() -> None:
+    rows = np.array([[9.0], [8.0], [8.0], [7.0], [1.0]])
+    farthest = FarthestRows(9)
+    farthest.add(rows, np.array([0, 1, 1, 1, 1], np.int32), np.array([9.0, 8, 8, 7, 1]))
+    counts, sums = np.array([1, 4, 0, 0, 0]), np.array([[9.0], [24], [0], [0], [0]])
+    assert fill_empty_codes(counts, sums, farthest).tolist() == [2, 3, 4]
+    assert counts.tolist() == [1, 1, 1, 1, 1]
+    assert sums.ravel().tolist() == [9, 8, 8, 7, 1]
+
+
+def test_no_codebook_with_empty_codes_has_converged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evtok.codebook.kmeans._MOST_FILLED", 1)
+    x = clusters(500)
+    start = np.concatenate(
+        [x[:1], np.full((5, 3), 1e3, np.float32)]
+    )  # five without rows; a pass can move one
+    report = fit_codebook(x, 6, init=start, tolerance=1, return_report=True)[1]
+    assert report.converged
+    assert report.dead == 0
+    assert report.iterations >= 6
+
+
 def test_empty_codes_move_to_rows_that_are_far_away() -> None:
     x = np.concatenate([clusters(500), np.array([[50, 50, 50], [50, 50, 50], [-50, 0, 0]], np.float32)])
     start = np.repeat(x[:1], 6, axis=0)  # five codes that get no row
@@ -280,6 +302,25 @@ def test_pieces_are_bounded_and_batches_have_their_size(monkeypatch: pytest.Monk
     assert np.array_equal(np.concatenate([rows for _, rows in batches]), x)
     wanted = np.array([0, 36, 37, 38, 99])
     assert np.array_equal(chunks.take(wanted), x[wanted])
+
+
+@pytest.mark.parametrize(("seed", "k"), [(0, 8), (1, 8), (39, 24), (184, 16), (211, 24)])
+def test_mini_batches_are_those_of_the_definition(seed: int, k: int) -> None:
+    """With the last three a code that had rows loses all of them: then its earlier rows do not count any more."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-3, 4, (48, 2)) + rng.integers(0, 2, (48, 2)) / 64
+    start = x[reference_training.draw_rows(48, reference_training.uniforms(seed, 0, k))]
+    codebook, report = fit_codebook(
+        x, k, seed, "random", 7, max_iterations=3, tolerance=0, return_report=True
+    )
+    assert report.iterations == 3
+    assert not report.converged
+    codes, inertia, replaced = reference_training.mini_batch_kmeans(
+        x, start, lambda codes: exact_assignment(x, codes), 7, 3
+    )
+    assert report.inertia == tuple(inertia)
+    assert report.replaced == replaced
+    assert codebook.vectors.tobytes() == codes.tobytes()
 
 
 def test_mini_batches_come_close_to_all_rows_at_once() -> None:

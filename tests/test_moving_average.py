@@ -132,6 +132,10 @@ def test_dead_codes_become_different_rows_of_the_batch(reset_to: float | None) -
     counted = {row.tobytes() for row in x[ids >= 0]}
     assert {row.tobytes() for row in codes[[1, 4, 6]]} <= counted
     assert len(np.unique(codes[[1, 4, 6]], axis=0)) == 3
+    u = reference_training.uniforms(3, 7, 6)
+    counted_rows = np.flatnonzero(ids >= 0)
+    drawn = counted_rows[reference_training.draw_rows(len(counted_rows), u[3:])]
+    assert np.array_equal(codes[[1, 4, 6]], x[drawn])
     size = 0.5 if reset_to is None else reset_to
     assert (sizes[[1, 4, 6]] == size).all()
     assert np.array_equal(sums[[1, 4, 6]], (codes[[1, 4, 6]].astype(float) * size).astype(np.float32))

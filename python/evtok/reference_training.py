@@ -129,14 +129,60 @@ def kmeans(
             sums[donor] = [a - float(b) for a, b in zip(sums[donor], x[row], strict=True)]
             counts[empty], sums[empty] = 1, [float(value) for value in x[row]]
             replaced += 1
-        moved = codes.copy()
-        for code, count in enumerate(counts):
-            if count:
-                moved[code] = [total / count for total in sums[code]]
+        moved = _means(codes, counts, sums)
         if 0 not in counts and np.array_equal(moved, codes):
             break
         codes = moved
     return codes, inertia, replaced
+
+
+def mini_batch_kmeans(
+    x: Array, codes: Array, assign: Assign, size: int, n_passes: int
+) -> tuple[Array, list[float], int]:
+    """The same with codes that move after every `size` rows.
+
+    A code is the mean of the rows that it was nearest to, those of earlier passes counting half for each pass since.
+    """
+    n_codes = len(codes)
+    weights, weighted = [0.0] * n_codes, [[0.0] * x.shape[1] for _ in range(n_codes)]
+    inertia: list[float] = []
+    replaced = 0
+    for _ in range(n_passes):
+        ids: list[int] = []
+        distances: list[float] = []
+        for start in range(0, len(x), size):
+            found = assign(codes)
+            ids += found[0][start : start + size]
+            distances += found[1][start : start + size]
+            counts, sums = code_sums(x[: len(ids)].tolist(), ids, n_codes)
+            codes = _means(
+                codes, [a + b for a, b in zip(weights, counts, strict=True)], _added(weighted, sums)
+            )
+        of_each = code_sums([[distance] for distance in distances], ids, n_codes)[1]
+        inertia.append(math.fsum(total[0] for total in of_each))
+        for empty, row, donor in farthest_rows_to_empty_codes(x, ids, distances, counts):
+            counts[donor] -= 1
+            sums[donor] = [a - float(b) for a, b in zip(sums[donor], x[row], strict=True)]
+            counts[empty], sums[empty] = 1, [float(value) for value in x[row]]
+            weights[empty], weighted[empty] = 0.0, [0.0] * x.shape[1]
+            replaced += 1
+        weights = [(a + b) / 2 for a, b in zip(weights, counts, strict=True)]
+        weighted = [[value / 2 for value in row] for row in _added(weighted, sums)]
+        codes = _means(codes, weights, weighted)
+    return codes, inertia, replaced
+
+
+def _added(a: Vectors, b: Vectors) -> list[list[float]]:
+    return [[p + q for p, q in zip(*rows, strict=True)] for rows in zip(a, b, strict=True)]
+
+
+def _means(codes: Array, weights: Sequence[float], sums: Vectors) -> Array:
+    """The sums divided by the weights, where those are above 0."""
+    moved = codes.copy()
+    for code, weight in enumerate(weights):
+        if weight > 0:
+            moved[code] = [total / weight for total in sums[code]]
+    return moved
 
 
 def farthest_rows_to_empty_codes(

@@ -64,8 +64,8 @@ class KMeans:
             self._fill_empty()
             before = self.codes
             self._move(self._counts, self._sums)
-            if np.array_equal(before, self.codes) and not self.dead:
-                self.converged = True
+            if np.array_equal(before, self.codes):
+                self.converged = not self.dead
                 return
 
     def move_after_batches(self, size: int, max_passes: int, tolerance: float) -> None:
