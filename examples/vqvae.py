@@ -117,7 +117,7 @@ def main(output: Path, inputs: Sequence[Path], steps: int = 400) -> None:
     print(tokenizer.health(events))
 
     shards = output / "tokens"
-    command = [sys.executable, "-m", "evtok.cli", "tokenize", *inputs]
+    command: list[str | Path] = [sys.executable, "-m", "evtok.cli", "tokenize", *inputs]
     command += ["--tokenizer", output / "tokenizer", "--output", shards]
     subprocess.run(command, check=True)
     if not evtok.verify(shards).ok:
