@@ -4,6 +4,7 @@
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "evtok/feature_network.hpp"
+#include "evtok/float_environment.hpp"
 
 namespace evtok::bindings {
 namespace {
@@ -33,7 +34,7 @@ void feature_network(const In<float>& x, const py::list& layers, int threads, Ou
       throw py::value_error("activation: expected 0 to " + std::to_string(kActivations - 1) + ", got " +
                             std::to_string(activation));
     dense.push_back({weight.data(), bias.data(), width, bias.shape(0), static_cast<Activation>(activation),
-                     layer[3].cast<float>()});
+                     rounded_to<float>(layer[3].cast<double>())});
     kept.push_back(weight);
     kept.push_back(bias);
     width = bias.shape(0);

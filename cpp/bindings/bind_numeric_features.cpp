@@ -9,6 +9,7 @@
 
 #include "arrays.hpp"
 #include "bind.hpp"
+#include "evtok/float_environment.hpp"
 #include "evtok/numeric_features.hpp"
 #include "evtok/offsets.hpp"
 
@@ -50,14 +51,14 @@ public:
     numbers_.features.push_back(f);
   }
 
-  void set_types(const In<uint8_t>& codes, const In<int32_t>& places, int32_t n, float value) {
+  void set_types(const In<uint8_t>& codes, const In<int32_t>& places, int32_t n, double value) {
     require_1d(codes, "codes", n_rows_);
     require_1d(places, "places", 256);
     if (n < 1 || n > 256) throw py::value_error("n: expected 1 to 256 types, got " + std::to_string(n));
     numbers_.types.codes = keep(codes);
     std::copy_n(places.data(), 256, numbers_.types.place.begin());
     numbers_.types.n = n;
-    numbers_.types.value = value;
+    numbers_.types.value = rounded_to<float>(value);
   }
 
   void set_offsets(const In<int64_t>& offsets) {

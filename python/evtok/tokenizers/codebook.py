@@ -353,7 +353,8 @@ class CodebookTokenizer(Tokenizer):
         """
         now = self._as_fitted()
         now.require_own(tokens)
-        return codebook_encode.decode(now, tokens)
+        with _core.FloatEnvironment():  # a caller's rounding mode must not get into the features
+            return codebook_encode.decode(now, tokens)
 
     def vectors(self, events: Events | ak.Array, *, threads: int | None = None) -> npt.NDArray[np.float32]:
         """Return what is looked up in the codebook (n, D), for the objects that are valid, known and not cut.

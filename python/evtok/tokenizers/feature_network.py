@@ -71,7 +71,8 @@ class Dense:
             or not np.isfinite(untrusted)
         ):
             raise ValueError(f"slope: expected a finite number, got {untrusted!r}")
-        rounded = float(np.float32(self.slope)) + 0.0
+        with _core.FloatEnvironment(), np.errstate(over="ignore"):
+            rounded = float(np.float32(self.slope)) + 0.0
         if not np.isfinite(rounded) or (self.activation != "leaky_relu" and rounded != 0):
             raise ValueError(f"slope: expected a float32 for leaky_relu, and 0 for others; got {untrusted!r}")
         object.__setattr__(self, "slope", rounded)
