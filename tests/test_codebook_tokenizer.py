@@ -10,6 +10,8 @@ import json
 import math
 import pickle
 import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -391,6 +393,30 @@ def test_p2_instruction_sets_and_threads_give_the_same_tokens(isa: str) -> None:
     with_isa = tokenizer.encode(events, threads=3)
     _core.force_isa("scalar")
     assert with_isa.ids.tobytes() == tokenizer.encode(events, threads=1).ids.tobytes()
+
+
+def test_p24_many_threads_at_once() -> None:
+    events = make_events(200)
+    expected = SHARED.encode(events).ids.tobytes()
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda _: SHARED.encode(events, threads=2).ids.tobytes(), range(64))
+        assert all(ids == expected for ids in found)
+
+
+def test_p17_features_never_need_more_than_a_block_of_vectors() -> None:
+    """A million objects with 64 numbers each would be 256 MB of vectors; a block of them is 67 MB."""
+    m = 1_000_000
+    column = np.ones(m, np.float32)
+    events = Events([0, m], {"x": column}, max_per_event=m)
+    features = {f"x{k}": NumericFeature("x") for k in range(64)}
+    tokenizer = CodebookTokenizer(features, np.ones((1, 64), np.float32))
+    tokenizer.encode(events)
+    tracemalloc.start()
+    try:
+        tokenizer.encode(events)
+        assert tracemalloc.get_traced_memory()[1] < 160 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

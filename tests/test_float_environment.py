@@ -217,3 +217,38 @@ def test_the_context_manager_is_entered_once_at_a_time() -> None:
         block.__enter__()
     with block:
         pass
+
+
+@modes
+def test_p9_codebook_tokenizers(bits: int) -> None:
+    """Codes that are learnt, tokens, decoded features, and numbers given in float64 that become float32."""
+    prepare = """
+import evtok
+from evtok.tokenizers import CodebookTokenizer, FeatureNetwork, NumericFeature, Transform
+from evtok.tokenizers.feature_network import Dense
+rng = np.random.default_rng(0)
+m = 4000
+pt = np.concatenate([rng.exponential(30, m - 40), np.geomspace(1e-310, 1e-300, 40)])
+events = evtok.Events(
+    np.arange(0, m + 1, 4), {"pt": pt, "eta": rng.normal(0, 1, m), "type": rng.integers(0, 2, m).astype(np.uint8)},
+    {"axis": rng.normal(0, 1, m // 4)}, types=("a", "b"),
+)
+features = {
+    "pt": NumericFeature("pt", Transform("log", 1.8, 0.3)),
+    "tiny": NumericFeature("pt", Transform(multiply=1e-40)),
+    "eta": NumericFeature("eta", relative_to="axis", wrap=True),
+}
+codes = rng.normal(0, 1, (50, 5)).astype(np.float32)
+weight = rng.normal(0, 1, (5, 5)).astype(np.float32)
+"""
+    compute = """
+learnt = CodebookTokenizer(features, n_codes=20, types=("a", "b"), type_value=0.1, seed=2).fit(events)
+network = FeatureNetwork([Dense(weight, codes[0], "leaky_relu", 0.1)])
+given = CodebookTokenizer(features, codes, network=network, types=("a", "b"), type_value=0.1)
+plain = CodebookTokenizer(features, codes, types=("a", "b"), type_value=0.1)
+result = np.concatenate([
+    np.frombuffer(b"".join(t.fingerprint.encode() + t.encode(events).ids.tobytes() + t.vectors(events).tobytes()
+        + b"".join(c.tobytes() for c in t.decode(t.encode(events)).columns.values())
+        for t in (learnt, given, plain)), np.uint8)])
+"""
+    assert same_in(bits, prepare, compute) == ["kept", "same"]
