@@ -38,8 +38,9 @@ struct Cpu {
     avx2 = ymm_saved && bmi && ((b >> 5) & 1);
     const bool f = (b >> 16) & 1, dq = (b >> 17) & 1, bw = (b >> 30) & 1, vl = (b >> 31) & 1;
     avx512 = avx2 && zmm_saved && f && dq && bw && vl;
+    const bool vnni = (c >> 11) & 1;
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d)) return;
-    bf16 = avx512 && ((a >> 5) & 1);
+    bf16 = avx512 && vnni && ((a >> 5) & 1);  // no CPU has one without the other
   }
 };
 #endif

@@ -6,75 +6,44 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "evtok/isa.hpp"
-#include "evtok/nearest_scan.hpp"
+#include "evtok/nearest_block.hpp"
 #include "evtok/parallel.hpp"
 
 namespace evtok {
 namespace {
 
-template <class T> struct OneLane {
-  using Value = T;
-  using Vector = T;
-  static constexpr int width = 1, tile_rows = 1, tile_vectors = 1, row_vectors = 1;
-  static EVTOK_FORMULA T zero() { return 0; }
-  static EVTOK_FORMULA T all(T x) { return x; }
-  static EVTOK_FORMULA T load(const T* p) { return *p; }
-  static EVTOK_FORMULA void store(T* p, T a) { *p = a; }
-  static EVTOK_FORMULA T sub(T a, T b) { return a - b; }
-  static EVTOK_FORMULA T fma(T a, T b, T c) { return std::fma(a, b, c); }
-  template <bool kLarger, int kVectors>
-  static EVTOK_FORMULA bool any_beats(const T (&s)[kVectors], T threshold) {
-    return kLarger ? !(s[0] <= threshold) : !(s[0] >= threshold);
-  }
-};
+// Rows of a block: few enough that their lists and minima stay in the cache, enough to share each read of
+// codes.
+constexpr int64_t kBlockRows = 32;
+// Multiply-adds of a chunk of rows: about 50 µs of work, worth handing to a thread.
+constexpr int64_t kGrainWork = int64_t{1} << 21;
 
-template <class T, bool kDot>
-void scan_scalar(const PanelRange<T>& codes, const T* x, int64_t n_rows, const NeighbourLists<T>& lists) {
-  scan_panels<OneLane<T>, kDot>(codes, x, n_rows, lists);
-}
-
-template <class T> ScanPanels<T> scan_for(Isa isa, bool dot) {
-#ifdef EVTOK_X86
-  if constexpr (std::is_same_v<T, float>) {
-    if (isa >= Isa::avx512) return dot ? scan_dot_f32_avx512 : scan_l2_f32_avx512;
-    if (isa >= Isa::avx2) return dot ? scan_dot_f32_avx2 : scan_l2_f32_avx2;
-  } else {
-    if (isa >= Isa::avx512) return dot ? scan_dot_f64_avx512 : scan_l2_f64_avx512;
-    if (isa >= Isa::avx2) return dot ? scan_dot_f64_avx2 : scan_l2_f64_avx2;
-  }
-#else
-  (void)isa;
-#endif
-  return dot ? scan_scalar<T, true> : scan_scalar<T, false>;
-}
-
+// The largest |x|; NaN if one is NaN.
 template <class T> T largest_magnitude(const T* x, int64_t n) {
   T largest = 0;
   for (int64_t i = 0; i < n; ++i) {
     const T magnitude = std::abs(x[i]);
-    if (!(magnitude <= largest)) largest = magnitude;  // NaN stays
+    largest = magnitude <= largest ? largest : magnitude;
+    if (magnitude != magnitude) return magnitude;
   }
   return largest;
 }
 
-template <class T> RowFault fault_of_values(const T* row, int64_t n_dims, Metric metric) {
-  const T largest = largest_magnitude(row, n_dims);
-  if (!(largest <= std::numeric_limits<T>::max())) return RowFault::not_finite;
-  return metric == Metric::cosine && largest == 0 ? RowFault::zero : RowFault::none;
+template <class T> bool is_finite(T x) {
+  return std::abs(x) <= std::numeric_limits<T>::max();
 }
 
-// Rows of a block: few enough that their lists stay in L1, enough to read a range of panels for all of them.
-constexpr int64_t kBlockRows = 64;
-// Bytes of a range of panels: it stays in L2 while the rows of a block pass over it.
-constexpr int64_t kRangeBytes = int64_t{1} << 17;
-// Multiply-adds of a chunk of rows: about 50 µs of work, worth handing to a thread.
-constexpr int64_t kGrainWork = int64_t{1} << 21;
+// Without a branch, so that the compiler uses vectors.
+template <class T> bool all_finite(const T* x, int64_t n) {
+  bool finite = true;
+  for (int64_t i = 0; i < n; ++i) finite &= is_finite(x[i]);
+  return finite;
+}
 
-// Results of the rows that were refused, over all threads.
+// Counts the rows that were refused, over all threads.
 class FaultCount {
 public:
   void add(int64_t row, RowFault reason) {
@@ -91,13 +60,21 @@ private:
   RowFaults faults_;
 };
 
-// One block of rows: the valid ones, packed, with their lists.
+// One block of rows: the valid ones, packed, with their lists. A thread's memory, used for block after block.
 template <class T> struct Block {
   std::vector<T> x;            // (rows, n_dims)
   std::vector<int64_t> rows;   // index of each in the whole input
   std::vector<T> values;       // (rows, k)
   std::vector<int32_t> ids;    // (rows, k)
   std::vector<int64_t> found;  // (rows,)
+  RouteMemory<T> route;
+
+  NeighbourLists<T> empty_lists(int64_t n, int64_t k) {
+    values.resize(static_cast<size_t>(n * k));
+    ids.resize(static_cast<size_t>(n * k));
+    found.assign(static_cast<size_t>(n), 0);
+    return {k, values.data(), ids.data(), found.data()};
+  }
 };
 
 template <class T> void write_refused(const Neighbours<T>& out, int64_t row) {
@@ -119,7 +96,7 @@ template <class T> int64_t normalise_codes(const T* codes, int64_t n_codes, int6
     for (int64_t j = 0; j < n_dims; ++j)
       square = std::fma(static_cast<double>(code[j]), static_cast<double>(code[j]), square);
     const double norm = std::sqrt(square);
-    if (!(norm > 0 && norm <= std::numeric_limits<double>::max())) return k;
+    if (!(norm > 0 && is_finite(norm))) return k;
     for (int64_t j = 0; j < n_dims; ++j)
       normalised[k * n_dims + j] = static_cast<T>(static_cast<double>(code[j]) / norm);
   }
@@ -133,89 +110,104 @@ CodeSearch<T>::CodeSearch(const T* codes, int64_t n_codes, int64_t n_dims, Metri
     throw std::invalid_argument("codebook: expected at least one code of at least one dimension");
   if (n_codes > std::numeric_limits<int32_t>::max())
     throw std::length_error("codebook: expected fewer than 2^31 codes, got " + std::to_string(n_codes));
-  if (!(largest_ <= std::numeric_limits<T>::max()))
-    throw std::invalid_argument("codebook: expected finite numbers");
+  if (!is_finite(largest_)) throw std::invalid_argument("codebook: expected finite numbers");
+  const FloatEnvironment environment;
+  if (metric == Metric::l2) boxes_ = CodeBoxes<T>(codes, n_codes, n_dims);
+  filter_ = FilterCodes<T>(codes, n_codes, n_dims, metric != Metric::l2);
+}
+
+template <class T> RowFault CodeSearch<T>::fault_of(const T* row) const {
+  const int64_t n_dims = panels_.n_dims();
+  const T largest = largest_magnitude(row, n_dims);
+  if (!is_finite(largest)) return RowFault::not_finite;
+  if (metric_ == Metric::l2) return RowFault::none;
+  if (metric_ == Metric::cosine && largest == 0) return RowFault::zero;
+  // A product overflows only where this bound on every partial sum does; then each chain is looked at.
+  const double bound =
+      static_cast<double>(largest) * static_cast<double>(largest_) * static_cast<double>(n_dims) * (1 + 1e-3);
+  if (bound < static_cast<double>(std::numeric_limits<T>::max())) return RowFault::none;
+  for (int64_t code = 0; code < panels_.n_codes(); ++code) {
+    const T* c = panels_.code(code);
+    T p = 0;
+    for (int64_t j = 0; j < n_dims; ++j) p = std::fma(row[j], c[j * kPanelCodes], p);
+    if (!is_finite(p)) return RowFault::overflow;
+  }
+  return RowFault::none;
 }
 
 template <class T>
 RowFaults CodeSearch<T>::search(const RowsView<T>& rows, const Neighbours<T>& out, int threads) const {
-  const int64_t n_dims = panels_.n_dims(), n_codes = panels_.n_codes(), n_panels = panels_.n_panels();
+  const int64_t n_dims = panels_.n_dims(), n_codes = panels_.n_codes();
   if (out.k < 1 || out.k > n_codes) throw std::invalid_argument("k: expected 1 to the number of codes");
-  const bool dot = metric_ != Metric::l2;
-  const ScanPanels<T> scan = scan_for<T>(active_isa(), dot);
   // The margin needs the second neighbour, the result may not.
   const int64_t listed = out.margin != nullptr ? std::min(n_codes, std::max<int64_t>(out.k, 2)) : out.k;
-  const int64_t panel_values = n_dims * kPanelCodes;
-  const int64_t panels_at_once =
-      std::max<int64_t>(1, kRangeBytes / (panel_values * static_cast<int64_t>(sizeof(T))));
-  const int64_t grain = std::max<int64_t>(1, kGrainWork / (n_panels * panel_values));
+  const BlockSearch<T> route(panels_, boxes_, filter_, metric_ != Metric::l2, active_isa());
   FaultCount faults;
+  BoxExperience experience;
 
-  // A product overflows only where this bound on every partial sum does; then each chain is looked at.
-  const auto may_overflow = [&](const T* x) {
-    return !(static_cast<double>(largest_magnitude(x, n_dims)) * static_cast<double>(largest_) *
-                 static_cast<double>(n_dims) * 1.01 <
-             static_cast<double>(std::numeric_limits<T>::max()));
+  const auto refuse = [&](int64_t row, RowFault fault) {
+    faults.add(row, fault);
+    write_refused(out, row);
   };
-  const auto product_overflows = [&](const T* x) {
-    for (int64_t code = 0; code < n_codes; ++code) {
-      const T* c = panels_.values() + (code / kPanelCodes) * panel_values + code % kPanelCodes;
-      T p = 0;
-      for (int64_t j = 0; j < n_dims; ++j) p = std::fma(x[j], c[j * kPanelCodes], p);
-      if (!(std::abs(p) <= std::numeric_limits<T>::max())) return true;
+  // Packs the valid rows from `first` on.
+  const auto take = [&](int64_t first, int64_t last, Block<T>& block) {
+    block.x.clear();
+    block.rows.clear();
+    for (int64_t row = first; row < last; ++row) {
+      const T* x = rows.x + row * n_dims;
+      const bool masked = rows.mask != nullptr && rows.mask[row] == 0;
+      const RowFault fault = masked ? RowFault::masked : fault_of(x);
+      if (fault == RowFault::none) {
+        block.x.insert(block.x.end(), x, x + n_dims);
+        block.rows.push_back(row);
+        continue;
+      }
+      if (masked)
+        write_refused(out, row);
+      else
+        refuse(row, fault);
     }
-    return false;
   };
-
-  parallel_for(rows.n, grain < kBlockRows ? grain : grain / kBlockRows * kBlockRows, threads,
-               [&](int64_t begin, int64_t end) {
-                 Block<T> block;
-                 for (int64_t first = begin; first < end; first += kBlockRows) {
-                   block.x.clear();
-                   block.rows.clear();
-                   for (int64_t row = first; row < std::min(end, first + kBlockRows); ++row) {
-                     const T* x = rows.x + row * n_dims;
-                     const bool masked = rows.mask != nullptr && rows.mask[row] == 0;
-                     RowFault fault = masked ? RowFault::masked : fault_of_values(x, n_dims, metric_);
-                     if (fault == RowFault::none && dot && may_overflow(x) && product_overflows(x))
-                       fault = RowFault::overflow;
-                     if (fault != RowFault::none) {
-                       if (!masked) faults.add(row, fault);
-                       write_refused(out, row);
-                       continue;
-                     }
-                     block.x.insert(block.x.end(), x, x + n_dims);
-                     block.rows.push_back(row);
-                   }
-                   const auto n = static_cast<int64_t>(block.rows.size());
-                   block.values.resize(static_cast<size_t>(n * listed));
-                   block.ids.resize(static_cast<size_t>(n * listed));
-                   block.found.assign(static_cast<size_t>(n), 0);
-                   const NeighbourLists<T> lists{listed, block.values.data(), block.ids.data(),
-                                                 block.found.data()};
-                   for (int64_t panel = 0; panel < n_panels; panel += panels_at_once) {
-                     const PanelRange<T> range{panels_.values() + panel * panel_values,
-                                               std::min(panels_at_once, n_panels - panel), n_dims,
-                                               panel * kPanelCodes, n_codes};
-                     scan(range, block.x.data(), n, lists);
-                   }
-                   for (int64_t i = 0; i < n; ++i) {
-                     const int64_t row = block.rows[static_cast<size_t>(i)];
-                     const T* values = lists.values + i * listed;
-                     if (!(std::abs(values[0]) <= std::numeric_limits<T>::max())) {
-                       faults.add(row, RowFault::overflow);
-                       write_refused(out, row);
-                       continue;
-                     }
-                     std::copy_n(lists.ids + i * listed, out.k, out.ids + row * out.k);
-                     if (out.values != nullptr) std::copy_n(values, out.k, out.values + row * out.k);
-                     if (out.margin != nullptr)
-                       out.margin[row] = n_codes == 1 ? std::numeric_limits<T>::infinity()
-                                         : dot        ? values[0] - values[1]
-                                                      : values[1] - values[0];
-                   }
-                 }
-               });
+  const auto write = [&](int64_t row, const T* values, const int32_t* ids) {
+    if (!is_finite(values[0])) return refuse(row, RowFault::overflow);
+    std::copy_n(ids, out.k, out.ids + row * out.k);
+    if (out.values != nullptr) std::copy_n(values, out.k, out.values + row * out.k);
+    if (out.margin == nullptr) return;
+    out.margin[row] = n_codes == 1 ? std::numeric_limits<T>::infinity() : std::abs(values[1] - values[0]);
+  };
+  // Most blocks hold valid rows alone, and the result is one neighbour each: nothing needs to be moved then.
+  const auto direct = [&](int64_t first, int64_t n, Block<T>& block) {
+    const T* x = rows.x + first * n_dims;
+    if (metric_ != Metric::l2 || rows.mask != nullptr || listed != 1 || !all_finite(x, n * n_dims))
+      return false;
+    const NeighbourLists<T> own = block.empty_lists(n, 1);
+    const NeighbourLists<T> lists{1, out.values == nullptr ? own.values : out.values + first, out.ids + first,
+                                  own.found};
+    route.find(x, n, lists, block.route, experience);
+    if (!all_finite(lists.values, n))
+      for (int64_t i = 0; i < n; ++i)
+        if (!is_finite(lists.values[i])) refuse(first + i, RowFault::overflow);
+    return true;
+  };
+  const auto search_rows = [&](int64_t begin, int64_t end) {
+    Block<T> block;
+    for (int64_t first = begin; first < end; first += kBlockRows) {
+      const int64_t last = std::min(end, first + kBlockRows);
+      if (direct(first, last - first, block)) continue;
+      take(first, last, block);
+      const auto n = static_cast<int64_t>(block.rows.size());
+      const NeighbourLists<T> lists = block.empty_lists(n, listed);
+      route.find(block.x.data(), n, lists, block.route, experience);
+      for (int64_t i = 0; i < n; ++i)
+        write(block.rows[static_cast<size_t>(i)], lists.values + i * listed, lists.ids + i * listed);
+    }
+  };
+  // Whole blocks, where there are enough of them for every thread.
+  const int64_t worth_handing_out =
+      kGrainWork / (panels_.n_panels() * kPanelCodes * n_dims) / kBlockRows * kBlockRows;
+  const int64_t share = (rows.n + checked_threads(threads) - 1) / checked_threads(threads);
+  const int64_t grain = std::max({int64_t{1}, worth_handing_out, std::min(kBlockRows, share)});
+  parallel_for(rows.n, grain, threads, search_rows);
   return faults.get();
 }
 

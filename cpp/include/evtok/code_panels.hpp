@@ -41,6 +41,10 @@ public:
   int64_t n_dims() const { return n_dims_; }
   int64_t n_panels() const { return n_panels_; }
   const T* values() const { return values_.data(); }
+  /// Coordinates of one code, kPanelCodes apart.
+  const T* code(int64_t k) const {
+    return values() + (k / kPanelCodes) * n_dims_ * kPanelCodes + k % kPanelCodes;
+  }
 
 private:
   int64_t n_codes_, n_dims_, n_panels_;

@@ -4,6 +4,8 @@
 
 #include <immintrin.h>
 
+#include <cstdint>
+
 #include "evtok/numerics.hpp"
 
 namespace evtok {
@@ -19,6 +21,24 @@ struct Avx512F32 {
   static EVTOK_FORMULA void store(float* p, Vector a) { _mm512_storeu_ps(p, a); }
   static EVTOK_FORMULA Vector sub(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
   static EVTOK_FORMULA Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  static EVTOK_FORMULA Vector max(Vector a, Vector b) { return _mm512_max_ps(a, b); }
+  static EVTOK_FORMULA Vector min(Vector a, Vector b) { return _mm512_min_ps(a, b); }
+  /// The lowest value of all lanes; there is no NaN.
+  template <int kVectors> static EVTOK_FORMULA float lowest(const Vector (&s)[kVectors]) {
+    Vector least = s[0];
+    for (int v = 1; v < kVectors; ++v) least = min(least, s[v]);
+    return _mm512_reduce_min_ps(least);
+  }
+  template <int kVectors> static EVTOK_FORMULA bool any_within(const Vector (&s)[kVectors], Vector limit) {
+    return within(s, limit) != 0;
+  }
+  /// Bit by bit, where a value of `s` is at or below the limit.
+  template <int kVectors> static EVTOK_FORMULA uint32_t within(const Vector (&s)[kVectors], Vector limit) {
+    uint32_t mask = 0;
+    for (int v = 0; v < kVectors; ++v)
+      mask |= static_cast<uint32_t>(_mm512_cmp_ps_mask(s[v], limit, _CMP_LE_OQ)) << (v * width);
+    return mask;
+  }
   /// True where a value of `s` beats the threshold; NaN on either side counts as beating.
   template <bool kLarger, int kVectors>
   static EVTOK_FORMULA bool any_beats(const Vector (&s)[kVectors], Vector threshold) {
@@ -40,6 +60,24 @@ struct Avx512F64 {
   static EVTOK_FORMULA void store(double* p, Vector a) { _mm512_storeu_pd(p, a); }
   static EVTOK_FORMULA Vector sub(Vector a, Vector b) { return _mm512_sub_pd(a, b); }
   static EVTOK_FORMULA Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_pd(a, b, c); }
+  static EVTOK_FORMULA Vector max(Vector a, Vector b) { return _mm512_max_pd(a, b); }
+  static EVTOK_FORMULA Vector min(Vector a, Vector b) { return _mm512_min_pd(a, b); }
+  /// The lowest value of all lanes; there is no NaN.
+  template <int kVectors> static EVTOK_FORMULA double lowest(const Vector (&s)[kVectors]) {
+    Vector least = s[0];
+    for (int v = 1; v < kVectors; ++v) least = min(least, s[v]);
+    return _mm512_reduce_min_pd(least);
+  }
+  template <int kVectors> static EVTOK_FORMULA bool any_within(const Vector (&s)[kVectors], Vector limit) {
+    return within(s, limit) != 0;
+  }
+  /// Bit by bit, where a value of `s` is at or below the limit.
+  template <int kVectors> static EVTOK_FORMULA uint32_t within(const Vector (&s)[kVectors], Vector limit) {
+    uint32_t mask = 0;
+    for (int v = 0; v < kVectors; ++v)
+      mask |= static_cast<uint32_t>(_mm512_cmp_pd_mask(s[v], limit, _CMP_LE_OQ)) << (v * width);
+    return mask;
+  }
   template <bool kLarger, int kVectors>
   static EVTOK_FORMULA bool any_beats(const Vector (&s)[kVectors], Vector threshold) {
     __mmask8 any = 0;

@@ -14,9 +14,10 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
+#include "evtok/code_boxes.hpp"
 #include "evtok/code_panels.hpp"
+#include "evtok/nearest_filter.hpp"
 #include "evtok/numerics.hpp"
 
 namespace evtok {
@@ -65,7 +66,11 @@ public:
   RowFaults search(const RowsView<T>& rows, const Neighbours<T>& out, int threads) const;
 
 private:
+  RowFault fault_of(const T* row) const;
+
   CodePanels<T> panels_;
+  CodeBoxes<T> boxes_;
+  FilterCodes<T> filter_;
   Metric metric_;
   T largest_;  // largest |c[j]|
 };

@@ -142,14 +142,14 @@ EVTOK_FORMULA void scan_panels(const PanelRange<typename Lanes::Value>& codes, c
     scan_tile<Lanes, kDot, 1, Lanes::row_vectors>(codes, x + row * codes.n_dims, row, lists);
 }
 
-#define EVTOK_DECLARE_SCANS(isa)                                                                             \
-  void scan_l2_f32_##isa(const PanelRange<float>&, const float*, int64_t, const NeighbourLists<float>&);     \
-  void scan_dot_f32_##isa(const PanelRange<float>&, const float*, int64_t, const NeighbourLists<float>&);    \
-  void scan_l2_f64_##isa(const PanelRange<double>&, const double*, int64_t, const NeighbourLists<double>&);  \
-  void scan_dot_f64_##isa(const PanelRange<double>&, const double*, int64_t, const NeighbourLists<double>&);
-EVTOK_DECLARE_SCANS(avx2)
-EVTOK_DECLARE_SCANS(avx512)
-#undef EVTOK_DECLARE_SCANS
+void scan_l2_f32_avx2(const PanelRange<float>&, const float*, int64_t, const NeighbourLists<float>&);
+void scan_dot_f32_avx2(const PanelRange<float>&, const float*, int64_t, const NeighbourLists<float>&);
+void scan_l2_f64_avx2(const PanelRange<double>&, const double*, int64_t, const NeighbourLists<double>&);
+void scan_dot_f64_avx2(const PanelRange<double>&, const double*, int64_t, const NeighbourLists<double>&);
+void scan_l2_f32_avx512(const PanelRange<float>&, const float*, int64_t, const NeighbourLists<float>&);
+void scan_dot_f32_avx512(const PanelRange<float>&, const float*, int64_t, const NeighbourLists<float>&);
+void scan_l2_f64_avx512(const PanelRange<double>&, const double*, int64_t, const NeighbourLists<double>&);
+void scan_dot_f64_avx512(const PanelRange<double>&, const double*, int64_t, const NeighbourLists<double>&);
 
 #define EVTOK_DEFINE_SCANS(isa, Lanes32, Lanes64)                                                            \
   void scan_l2_f32_##isa(const PanelRange<float>& codes, const float* x, int64_t n_rows,                     \

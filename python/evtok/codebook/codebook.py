@@ -64,9 +64,10 @@ class Codebook:
         if metric not in ("l2", "cosine", "dot"):
             raise ValueError(f'metric: expected "l2", "cosine" or "dot", got {metric!r}')
         dtype = _rows.natural_dtype(codes, "vectors")
-        if affine is not None:
-            codes = _apply_affine(codes, affine)
-        with np.errstate(over="ignore"):  # an overflow is an infinity, which is refused below
+        # An overflow is an infinity, which is refused below; a caller's rounding mode must not reach the codes.
+        with np.errstate(over="ignore"), _core.FloatEnvironment():
+            if affine is not None:
+                codes = _apply_affine(codes, affine)
             codes = np.array(codes, dtype, order="C")  # a copy: the caller may change his
         finite = np.isfinite(codes).all(axis=1)
         if not finite.all():
@@ -80,7 +81,8 @@ class Codebook:
         self._prepared = self._prepare(dtype)
 
     def _prepare(self, dtype: np.dtype[Any]) -> _Prepared:
-        codes = np.require(self.vectors, dtype, ("C", "A"))
+        with _core.FloatEnvironment():
+            codes = np.require(self.vectors, dtype, ("C", "A"))
         if self.metric == "cosine":
             codes = _core.normalise_codes(codes)
         search_class = _core.CodeSearchFloat32 if dtype == np.float32 else _core.CodeSearchFloat64

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from evtok import _arrays, _backend
+from evtok import _arrays, _backend, _core
 from evtok.codebook import _rows
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def nearest(
     else:
         codes = _arrays.to_numpy(codebook, "codebook")
         wanted = _rows.common_dtype(rows.values, codes, dtype)
-        prepared = Codebook(codes.astype(wanted, copy=False), metric=metric)
+        with _core.FloatEnvironment():  # a caller's rounding mode must not reach the codes
+            prepared = Codebook(codes.astype(wanted, copy=False), metric=metric)
     return search(
         prepared,
         rows,
