@@ -39,44 +39,77 @@ def _run_lines(run: dict[str, Any]) -> Iterator[str]:
         f"{scaled(rates['copy']['bytes_per_second'])}B/s. evtok {run['evtok']}, {run['created'][:10]}; {versions}."
     )
     yield "Medians of interleaved rounds; ratios with an interval that holds the true median with 99.9 %, or as stated."
-    yield ""
-    yield "| what | rate | times the peer | of the copy bandwidth |"
-    yield "| --- | --- | --- | --- |"
-    memory = []
+    for kind, head in _HEADS.items():
+        lines = [
+            _line(row, one)
+            for row in run["rows"]
+            if _kind(row) == kind
+            for one in row["contestants"]
+            if one["role"] == "ours"
+        ]
+        if lines:
+            yield ""
+            yield f"| {' | '.join(head)} |"
+            yield f"| {' | '.join(['---'] * len(head))} |"
+            yield from lines
     for row in run["rows"]:
-        if "memory" in row:
-            memory.append(row)
+        if _kind(row) != "memory":
             continue
-        for one in row["contestants"]:
-            if one["role"] == "ours":
-                yield _line(row, one)
-    for row in memory:
         points = "; ".join(f"{p['events']:,} events: {scaled(p['peak_bytes'])}B" for p in row["memory"])
         yield ""
         yield f"Peak memory of a job ({row['shape']}): {points}."
     yield ""
 
 
+#: A table for each kind of row, with its columns.
+_HEADS = {
+    "bandwidth": ("what", "rate", "times the peer", "of the copy bandwidth"),
+    "arithmetic": (
+        *("what", "rate", "times the peer", "to reach"),
+        *("tokens of peers that differ", "of the multiply-add peak"),
+    ),
+    "calls": ("what", "one call", "times the peer"),
+}
+
+
+def _kind(row: dict[str, Any]) -> str:
+    if "memory" in row:
+        return "memory"
+    if row["unit"] == "calls":
+        return "calls"
+    return "arithmetic" if any("operations_per_unit" in limit for limit in row["limits"]) else "bandwidth"
+
+
 def _line(row: dict[str, Any], one: dict[str, Any]) -> str:
-    name = one["name"]
-    ratios = [
-        f"{r['median']:.3g} × {r['to']} ({r['low']:.3g} to {r['high']:.3g}"
-        + (")" if r["confidence"] >= 0.998 else f", {100 * r['confidence']:.3g} %)")
-        for r in row["ratios"]
-        if r["of"] == name
-    ]
-    limits = [
-        f"{100 * limit['median']:.0f} % at {limit['bytes_per_unit']:g} bytes"
-        for limit in row["limits"]
-        if limit["of"] == name
-    ]
-    cells = [
-        f"{row['benchmark']} {row['shape']}: {row['variant']}, {name}",
-        f"{scaled(one['rate'])}{row['unit']}/s",
-        "<br>".join(ratios),
-        "<br>".join(limits),
-    ]
+    name, kind = one["name"], _kind(row)
+    limits = [limit for limit in row["limits"] if limit["of"] == name]
+    ratios = [r for r in row["ratios"] if r["of"] == name]
+    first = f"{row['benchmark']} {row['shape']}: {row['variant']}, {name}"
+    times = "<br>".join(_times(r) for r in ratios)
+    if kind == "calls":
+        cells = [first, f"{1e6 / one['rate']:.3g} µs", times]
+    elif kind == "arithmetic":
+        cells = [
+            *(first, f"{scaled(one['rate'])}{row['unit']}/s", times),
+            "<br>".join(f"{r['reach']:g} × {r['to']}" for r in ratios if "reach" in r),
+            "<br>".join(_differing(row)) or "none",
+            "<br>".join(f"{100 * limit['median']:.0f} %" for limit in limits),
+        ]
+    else:
+        shares = (f"{100 * limit['median']:.0f} % at {limit['bytes_per_unit']:g} bytes" for limit in limits)
+        cells = [first, f"{scaled(one['rate'])}{row['unit']}/s", times, "<br>".join(shares)]
     return f"| {' | '.join(cells)} |"
+
+
+def _times(ratio: dict[str, Any]) -> str:
+    stated = ")" if ratio["confidence"] >= 0.998 else f", {100 * ratio['confidence']:.3g} %)"
+    return f"{ratio['median']:.3g} × {ratio['to']} ({ratio['low']:.3g} to {ratio['high']:.3g}{stated}"
+
+
+def _differing(row: dict[str, Any]) -> Iterator[str]:
+    for peer in row["contestants"]:
+        if peer["role"] == "peer" and peer["differences"]:
+            yield f"{100 * peer['differences'] / peer['amount']:.2g} % of {peer['name']}"
 
 
 def main(arguments: list[str]) -> None:

@@ -333,7 +333,7 @@ def test_the_command_measures_writes_and_compares(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (("nearest",), 2, "no such benchmark"),
+        (("score",), 2, "no such benchmark"),
         (("speed",), 2, "expected one of"),
         (("io",), 1, "needs event files"),
         (("digitize", "--shape", "nope"), 1, "has no shape"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 #: Benchmarks that later versions bring.
-_NOT_YET = ("nearest", "score")
+_NOT_YET = ("score",)
 
 
 def register(app: typer.Typer) -> None:
@@ -19,10 +19,14 @@ def register(app: typer.Typer) -> None:
 def bench(
     benchmarks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[tokenize|digitize|io]...", help="By default all.", show_default=False),
+        typer.Argument(
+            metavar="[tokenize|digitize|nearest|io]...", help="By default all.", show_default=False
+        ),
     ] = None,
     shape: Annotated[str | None, typer.Option(help="One shape of benchmarks/shapes.json.")] = None,
-    peers: Annotated[bool, typer.Option("--peers", help="Compare with torch and numba too.")] = False,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Compare with all peers that are installed.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="Threads of evtok and of the peers.", min=1)] = None,
     rounds: Annotated[
         int | None, typer.Option(help="Rounds of each case; by default 11 to 41.", min=3)

@@ -40,7 +40,7 @@ class Contestant:
     run : callable
         Does the work and returns its result. What it needs has been made before.
     role : {"ours", "peer", "limit"}
-        A limit is the machine itself: it moves `traffic` bytes, and has no result.
+        A limit is the machine itself: it moves `traffic` bytes or does `operations`, and has no result.
     version : str
         Of the package.
     threads : int
@@ -49,6 +49,10 @@ class Contestant:
         False: known to differ from the definition in some values; how many is recorded instead of refused.
     traffic : float
         Bytes that a limit moves.
+    operations : float
+        Floating-point operations that a limit does.
+    amount : int, optional
+        That its call handles the first so many units alone, because it takes long; its rate is per unit all the same.
     """
 
     name: str
@@ -58,6 +62,8 @@ class Contestant:
     threads: int = 1
     exact: bool = True
     traffic: float = 0.0
+    operations: float = 0.0
+    amount: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,10 @@ class Case:
         Number of values that differ; 0 means right. It must compare with ==.
     input : dict
         What the data are: seed, sha256, size.
-    bytes_per_unit : mapping of str to float
-        Bytes that each unit must at least read and write, by the way of counting.
+    bytes_per_unit, operations_per_unit : mapping of str to float
+        Bytes that each unit must at least read and write, or operations that it needs, by the way of counting.
+    reach : mapping of str to float
+        The ratio to a peer that this row is meant to reach.
     absent : sequence of str
         Peers that are not installed.
     notes : sequence of str
@@ -101,6 +109,8 @@ class Case:
         default=lambda got, expected: count_differences(got, expected)
     )
     bytes_per_unit: dict[str, float] = field(default_factory=dict)
+    operations_per_unit: dict[str, float] = field(default_factory=dict)
+    reach: dict[str, float] = field(default_factory=dict)
     absent: Sequence[str] = ()
     notes: Sequence[str] = ()
 
@@ -108,6 +118,10 @@ class Case:
     def name(self) -> str:
         """Benchmark, shape and variant."""
         return "/".join(part for part in (self.benchmark, self.shape, self.variant) if part)
+
+    def amount_of(self, contestant: Contestant) -> float:
+        """Units that one call of `contestant` handles."""
+        return self.amount if contestant.amount is None else contestant.amount
 
 
 def count_differences(got: Any, expected: Any) -> int:
@@ -170,7 +184,8 @@ def measure(case: Case, *, rounds: int | None = None, flush_bytes: int = 1 << 26
 
 
 def _verify(case: Case, contestant: Contestant, result: Any, expected: Any) -> int:
-    wrong = case.differences(result, expected)
+    part = expected if contestant.amount is None else expected[: contestant.amount]
+    wrong = case.differences(result, part)
     if wrong and contestant.exact:
         raise WrongResultError(
             f"{case.name}: {contestant.name}: {wrong} values differ from {case.verified_against}; a wrong result is "
@@ -180,29 +195,31 @@ def _verify(case: Case, contestant: Contestant, result: Any, expected: Any) -> i
 
 
 def _row(case: Case, seconds: dict[str, list[float]], wrong: dict[str, int]) -> dict[str, Any]:
-    def ratio(slow: str, fast: str) -> dict[str, float]:
-        return median_interval([a / b for a, b in zip(seconds[slow], seconds[fast], strict=True)])
+    def ratio(slow: str, fast: str, amounts: float = 1.0) -> dict[str, float]:
+        pairs = zip(seconds[slow], seconds[fast], strict=True)
+        return median_interval([a / b * amounts for a, b in pairs])
+
+    def of_limit(c: Contestant, limit: Contestant, what: str, counting: str, size: float) -> dict[str, Any]:
+        full = limit.traffic if what == "bytes" else limit.operations
+        return {
+            "of": c.name,
+            "limit": limit.name,
+            "counting": counting,
+            f"{what}_per_unit": size,
+            f"limit_{what}_per_second": full / float(np.median(seconds[limit.name])),
+            **ratio(limit.name, c.name, size * case.amount_of(c) / full),
+        }
 
     ours = [c for c in case.contestants if c.role == "ours"]
     again = ratio(AGAIN, ours[0].name)
     limits = [
-        {
-            "of": c.name,
-            "limit": limit.name,
-            "counting": counting,
-            "bytes_per_unit": size,
-            "limit_bytes_per_second": limit.traffic / float(np.median(seconds[limit.name])),
-            **median_interval(
-                [
-                    (size * case.amount / mine) / (limit.traffic / its)
-                    for mine, its in zip(seconds[c.name], seconds[limit.name], strict=True)
-                ]
-            ),
-        }
+        of_limit(c, limit, what, counting, size)
         for c in ours
         for limit in case.contestants
         if limit.role == "limit"
-        for counting, size in case.bytes_per_unit.items()
+        for what, sizes in (("bytes", case.bytes_per_unit), ("operations", case.operations_per_unit))
+        if (limit.traffic if what == "bytes" else limit.operations)
+        for counting, size in sizes.items()
     ]
     return {
         "benchmark": case.benchmark,
@@ -220,13 +237,19 @@ def _row(case: Case, seconds: dict[str, list[float]], wrong: dict[str, int]) -> 
                 "threads": c.threads,
                 "exact": c.exact,
                 "differences": wrong.get(c.name),
-                "rate": None if c.role == "limit" else case.amount / float(np.median(seconds[c.name])),
+                "amount": None if c.role == "limit" else case.amount_of(c),
+                "rate": None if c.role == "limit" else case.amount_of(c) / float(np.median(seconds[c.name])),
                 "seconds": {**summary(seconds[c.name]), "samples": seconds[c.name]},
             }
             for c in case.contestants
         ],
         "ratios": [
-            {"of": c.name, "to": peer.name, **ratio(peer.name, c.name)}
+            {
+                "of": c.name,
+                "to": peer.name,
+                **ratio(peer.name, c.name, case.amount_of(c) / case.amount_of(peer)),
+                **({"reach": case.reach[peer.name]} if peer.name in case.reach else {}),
+            }
             for c in ours
             for peer in case.contestants
             if peer.role == "peer"

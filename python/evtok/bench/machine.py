@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import time
-from importlib import metadata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,10 @@ from evtok.bench.harness import Contestant, WrongResultError
 from evtok.bench.statistics import summary
 
 #: Packages that benchmarks compare with or depend on.
-PEERS = ("numpy", "torch", "numba", "pandas", "pyarrow", "uproot", "awkward")
+PEERS = (
+    *("numpy", "torch", "numba", "pandas", "pyarrow", "uproot", "awkward"),
+    *("faiss-cpu", "scikit-learn", "scipy", "vector-quantize-pytorch"),
+)
 
 _CPU0 = Path("/sys/devices/system/cpu/cpu0")
 _MULTIPLY_ADD_STEPS = 2_000_000
@@ -83,16 +88,50 @@ def rates(threads: int, repeats: int = 9) -> dict[str, Any]:
     for name, limit in copies.items():
         samples = _seconds(limit.run, repeats)
         result[name] = {"bytes_per_second": limit.traffic / samples["median"], "seconds": samples}
-    count, mean = _core.multiply_adds(_MULTIPLY_ADD_STEPS, threads)
-    if mean != 2.0:
-        raise WrongResultError(f"machine: multiply-adds left {mean}, expected 2")
-    samples = _seconds(lambda: _core.multiply_adds(_MULTIPLY_ADD_STEPS, threads), repeats)
+    limit = multiply_add_limit(threads)
+    samples = _seconds(limit.run, repeats)
     result["multiply_add"] = {
-        "operations_per_second": 2 * count / samples["median"],
+        "operations_per_second": limit.operations / samples["median"],
         "fused": _core.active_isa() != "scalar",
         "seconds": samples,
     }
     return result
+
+
+def multiply_add_limit(threads: int) -> Contestant:
+    """Return float32 multiply-adds in registers (two operations each) as the limit of a case.
+
+    Raises
+    ------
+    WrongResultError
+        A loop that did not do its work.
+    """
+    count, mean = _core.multiply_adds(_MULTIPLY_ADD_STEPS, threads)
+    if mean != 2.0:
+        raise WrongResultError(f"machine: multiply-adds left {mean}, expected 2")
+
+    def run() -> None:
+        _core.multiply_adds(_MULTIPLY_ADD_STEPS, threads)
+
+    return Contestant("multiply-adds", run, "limit", _core.version, threads, operations=2.0 * count)
+
+
+@contextmanager
+def limited_threads(threads: int, modules: Sequence[str] = ()) -> Iterator[None]:
+    """Give the thread pools of other libraries (BLAS, OpenMP) so many threads for a while; evtok's own is not meant.
+
+    `modules` are imported first, for a library that is loaded later would not be limited. Without threadpoolctl, which
+    comes with scikit-learn, nothing changes.
+    """
+    for module in modules:
+        import_module(module)
+    try:
+        limits = import_module("threadpoolctl").threadpool_limits
+    except ImportError:
+        yield
+        return
+    with limits(threads):
+        yield
 
 
 def copy_limit(threads: int, traffic: float, streaming: bool = True) -> Contestant:

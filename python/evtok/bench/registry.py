@@ -15,6 +15,7 @@ from evtok.bench import shapes
 BENCHMARKS = {
     "tokenize": "evtok.bench.tokenize",
     "digitize": "evtok.bench.digitize",
+    "nearest": "evtok.bench.nearest",
     "io": "evtok.bench.io",
 }
 

@@ -37,23 +37,50 @@ def row_lines(row: dict[str, Any]) -> Iterator[str]:
         if one["role"] == "limit":
             continue
         seconds = one["seconds"]
-        wrong = f", {one['differences']} values differ" if one["differences"] else ""
+        wrong = f", {differing(one, row)}" if one["differences"] else ""
         yield (
-            f"  {one['name']:34s} {scaled(one['rate']):>7s}{row['unit']}/s   median {seconds['median'] * 1e3:9.3f} ms, "
+            f"  {one['name']:34s} {rate(one, row)}   median {seconds['median'] * 1e3:9.3f} ms, "
             f"quartiles {seconds['q1'] * 1e3:.3f} to {seconds['q3'] * 1e3:.3f}, {seconds['n']} rounds, "
             f"{one['threads']} threads{wrong}"
         )
     for ratio in row["ratios"]:
-        yield f"  {ratio['of']} : {ratio['to']} = {interval(ratio)}"
+        reach = f", to reach: {ratio['reach']:g}" if "reach" in ratio else ""
+        yield f"  {ratio['of']} : {ratio['to']} = {interval(ratio)}{reach}"
     for limit in row["limits"]:
-        yield (
-            f"  {limit['of']}: {100 * limit['median']:.0f} % of the {limit['limit']} bandwidth, "
-            f"{scaled(limit['limit_bytes_per_second'])}B/s, at {limit['bytes_per_unit']:g} bytes ({limit['counting']})"
-        )
+        yield f"  {limit['of']}: {of_limit(limit)}"
+    for note in row["notes"]:
+        yield f"  note: {note}"
     verdict = "" if row["again"]["within_noise"] else ": THE MACHINE IS NOT STEADY ENOUGH FOR THESE NUMBERS"
     yield f"  A/A {interval(row['again'])}{verdict}"
     for package in row["absent"]:
         yield f"  {package} is not installed: not compared"
+
+
+def rate(one: dict[str, Any], row: dict[str, Any]) -> str:
+    """Say how fast a contestant is: units per second, or how long each of its calls takes."""
+    if row["unit"] == "calls":
+        return f"{1e6 / one['rate']:10.2f} µs a call"
+    return f"{scaled(one['rate']):>7s}{row['unit']}/s"
+
+
+def differing(one: dict[str, Any], row: dict[str, Any]) -> str:
+    """Say how many values of a contestant differ, and of how many where that is not all."""
+    amount = one.get("amount", row["amount"])
+    return f"{one['differences']} values differ" + ("" if amount == row["amount"] else f" of {amount:,}")
+
+
+def of_limit(limit: dict[str, Any]) -> str:
+    """Say how much of a limit of the machine was used."""
+    share = f"{100 * limit['median']:.0f} % of the {limit['limit']}"
+    if "operations_per_unit" in limit:
+        return (
+            f"{share}, {scaled(limit['limit_operations_per_second'])}flop/s, at {limit['operations_per_unit']:g} "
+            f"({limit['counting']})"
+        )
+    return (
+        f"{share} bandwidth, {scaled(limit['limit_bytes_per_second'])}B/s, at {limit['bytes_per_unit']:g} bytes "
+        f"({limit['counting']})"
+    )
 
 
 def interval(ratio: dict[str, Any]) -> str:
