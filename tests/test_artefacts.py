@@ -52,7 +52,7 @@ def test_save_load_and_pickle_keep_every_token(
     tokenizer.save(tmp_path / "tok")
     tokenizer.save(tmp_path / "tok")  # replacing its own kind is fine
     events = make_events(seed=4).with_columns(
-        deta=make_events(seed=4).columns["eta"], dphi=make_events(seed=4).columns["phi"]
+        etarel=make_events(seed=4).columns["eta"], phirel=make_events(seed=4).columns["phi"]
     )
     expected = tokenizer.encode(events)
     for loaded in (load_tokenizer(tmp_path / "tok"), pickle.loads(pickle.dumps(tokenizer))):

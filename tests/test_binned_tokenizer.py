@@ -346,7 +346,7 @@ def test_finke_ids(isa: str, variant: str) -> None:
     deta, dphi = rng.normal(0, 0.5, (2, m)).astype(np.float32)
     offsets = np.arange(0, m + 1, 50)
     tokenizer = BinnedTokenizer.preset("finke", variant=variant)
-    tokens = tokenizer.encode(Events(offsets, {"pt": pt, "deta": deta, "dphi": dphi}))
+    tokens = tokenizer.encode(Events(offsets, {"pt": pt, "etarel": deta, "phirel": dphi}))
     # The published codes: log and digitize in float64.
     p = np.digitize(np.log(pt.astype(np.float64)), np.linspace(-0.7602971186, 6.9062547684, 40))
     e = np.digitize(deta.astype(np.float64), np.linspace(-0.8, 0.8, 30))

@@ -66,7 +66,7 @@ def test_what_is_refused(tmp_path: Path, fitted: list[object]) -> None:
     refuses(run(*fit, tmp_path / "tok", "--bins", "pt=7"), "--overwrite")
     assert run(*fit, tmp_path / "tok").returncode == 0  # the same tokenizer again
     assert run(*fit, tmp_path / "tok", "--bins", "pt=7", "--overwrite").returncode == 0
-    refuses(run(*fit, tmp_path / "t", "--preset", "finke"), "deta")
+    refuses(run(*fit, tmp_path / "t", "--preset", "finke"), "jetclass-npy")
     refuses(run(*fit, tmp_path / "t", "--preset", "lut"), "darkmachines")
     refuses(run(*fit, tmp_path / "a.parquet" / "t"), str(tmp_path / "a.parquet"))
 

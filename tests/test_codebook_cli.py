@@ -162,7 +162,7 @@ def test_health_of_a_codebook_alone(tmp_path: Path, jets: list[Any]) -> None:
 
 
 def test_health_of_what_has_no_codebook(tmp_path: Path, jets: list[Any]) -> None:
-    evtok.BinnedTokenizer.preset("finke", columns=("pt", "etarel", "phirel")).save(tmp_path / "bins")
+    evtok.BinnedTokenizer.preset("finke").save(tmp_path / "bins")
     refused = run("codebook", "health", tmp_path / "bins", *jets)
     assert refused.returncode == 1
     assert "holds a 'binned', which has no codebook" in refused.stderr

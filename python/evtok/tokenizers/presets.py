@@ -19,7 +19,7 @@ def finke(
     variant: Literal["transformer-hep", "jetsequences"] = "transformer-hep",
     *,
     log_pt_range: tuple[float | None, float | None] = JETCLASS_LOG_PT,
-    columns: Sequence[str] = ("pt", "deta", "dphi"),
+    columns: Sequence[str] = ("pt", "etarel", "phirel"),
     relative_to: Sequence[str] | None = None,
 ) -> BinnedTokenizer:
     """Make the 41 x 31 x 31 tokens of jet constituents of Finke et al. (2303.07364).
@@ -36,7 +36,8 @@ def finke(
     log_pt_range : (low, high)
         Range of log pT, pT in GeV. None is fitted: the quantile 0.001 and the maximum of the data.
     columns : three names
-        Columns of pT, Δη and Δφ; or of pT, η and φ with `relative_to`.
+        Columns of pT, Δη and Δφ, with the names that the schemas of JetClass and top landscape give them; or of pT,
+        η and φ with `relative_to`.
     relative_to : two names, optional
         Fields with η and φ of the jet axis, to be subtracted; Δφ is wrapped.
     """
