@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evtok import Codebook, _core
+from evtok import Codebook, _core, reference
 from evtok.bench import (
     document,
     machine,
@@ -150,6 +150,8 @@ def test_expected_ids_are_those_of_the_specification(
     expected = nearest_oracle.by_specification(x, codes, metric, 1)
     np.testing.assert_array_equal(nearest_oracle.expected_ids(x, codes, metric, 1), expected)
     np.testing.assert_array_equal(Codebook(codes, metric=metric).nearest(x), expected)
+    by_definition = reference.nearest(x[:40], codes, metric=metric)[0][:, 0]
+    np.testing.assert_array_equal(expected[:40], by_definition)
 
 
 def test_the_specification_is_forced_and_released(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ NAME = "the scalar specification, and float64 where its margin decides"
 
 # Multiply-adds of the rows that go through the scalar kernel although float64 decides: below a second.
 _SCALAR_WORK = 1 << 27
-# Bytes of distances at a time, which stay in a cache.
+# Bytes of distances at a time, which stay in a cache unless codes are so many that rows become few.
 _BLOCK_BYTES = 1 << 20
 
 Array = npt.NDArray[Any]
@@ -81,7 +81,7 @@ def by_float64(
     # |c|^2 - 2 x.c, or -x.c: the bias is one more coordinate.
     table = np.column_stack([-2 * table, squares]).T if metric == "l2" else -table.T
     ids, decided = np.empty(len(x), np.int32), np.empty(len(x), bool)
-    at_once = max(1, _BLOCK_BYTES // (8 * n_codes))
+    at_once = max(64, _BLOCK_BYTES // (8 * n_codes))
 
     def block(first: int) -> None:
         rows = x[first : first + at_once].astype(np.float64)
