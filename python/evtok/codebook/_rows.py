@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evtok import _arrays, _core
+from evtok import _arrays
 from evtok._optional import require
 
 Array = npt.NDArray[Any]
