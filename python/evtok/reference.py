@@ -398,7 +398,8 @@ def multiply_add(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> npt.ND
     """Return a * b + c, rounded once, for numbers or arrays of float32 or of float64 that are not NaN."""
     a, b, c = np.broadcast_arrays(a, b, c)
     if c.dtype == np.float64:
-        sums: npt.NDArray[Any] = np.vectorize(_multiply_add, otypes=[np.float64])(a, b, c)
+        with np.errstate(all="ignore"):
+            sums: npt.NDArray[Any] = np.vectorize(_multiply_add, otypes=[np.float64])(a, b, c)
         return sums
     # The product of two float32 is exact in float64. The sum is rounded to odd there: cut off, and the last bit set if
     # that lost anything. Then rounding it to float32 cannot meet a tie that is none.
