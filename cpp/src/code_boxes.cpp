@@ -67,6 +67,7 @@ CodeBoxes<T>::CodeBoxes(const T* codes, int64_t n_codes, int64_t n_dims) : n_dim
   Splitter<T>(codes, n_dims, order).split(0, n_codes);
 
   n_branches_ = (n_codes + kBranchCodes * kBoxFan - 1) / (kBranchCodes * kBoxFan) * kBoxFan;
+  n_filled_ = (n_codes + kBranchCodes - 1) / kBranchCodes;
   const T none = std::numeric_limits<T>::infinity();
   branches_.assign(static_cast<size_t>(n_branches_ * n_dims * 2), none);
   leaves_.assign(static_cast<size_t>(n_branches_ * kBoxFan * n_dims * 2), none);
@@ -92,7 +93,7 @@ CodeBoxes<T>::CodeBoxes(const T* codes, int64_t n_codes, int64_t n_dims) : n_dim
 }
 
 template <class T> BoxView<T> CodeBoxes<T>::view() const {
-  return {branches_.data(), leaves_.data(), codes_.data(), ids_.data(), n_branches_, n_dims_};
+  return {branches_.data(), leaves_.data(), codes_.data(), ids_.data(), n_branches_, n_filled_, n_dims_};
 }
 
 template class CodeBoxes<float>;

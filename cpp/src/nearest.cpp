@@ -77,6 +77,15 @@ template <class T> struct Block {
   }
 };
 
+// Before any memory is taken for the codes.
+int64_t checked_count(int64_t n_codes, int64_t n_dims) {
+  if (n_codes < 1 || n_dims < 1)
+    throw std::invalid_argument("codebook: expected at least one code of at least one dimension");
+  if (n_codes > std::numeric_limits<int32_t>::max())
+    throw std::length_error("codebook: expected fewer than 2^31 codes, got " + std::to_string(n_codes));
+  return n_codes;
+}
+
 template <class T> void write_refused(const Neighbours<T>& out, int64_t row) {
   const T none = std::numeric_limits<T>::quiet_NaN();
   for (int64_t i = row * out.k; i < (row + 1) * out.k; ++i) {
@@ -105,11 +114,8 @@ template <class T> int64_t normalise_codes(const T* codes, int64_t n_codes, int6
 
 template <class T>
 CodeSearch<T>::CodeSearch(const T* codes, int64_t n_codes, int64_t n_dims, Metric metric)
-    : panels_(codes, n_codes, n_dims), metric_(metric), largest_(largest_magnitude(codes, n_codes * n_dims)) {
-  if (n_codes < 1 || n_dims < 1)
-    throw std::invalid_argument("codebook: expected at least one code of at least one dimension");
-  if (n_codes > std::numeric_limits<int32_t>::max())
-    throw std::length_error("codebook: expected fewer than 2^31 codes, got " + std::to_string(n_codes));
+    : panels_(codes, checked_count(n_codes, n_dims), n_dims), metric_(metric),
+      largest_(largest_magnitude(codes, n_codes * n_dims)) {
   if (!is_finite(largest_)) throw std::invalid_argument("codebook: expected finite numbers");
   const FloatEnvironment environment;
   if (metric == Metric::l2) boxes_ = CodeBoxes<T>(codes, n_codes, n_dims);
@@ -124,7 +130,8 @@ template <class T> RowFault CodeSearch<T>::fault_of(const T* row) const {
   if (metric_ == Metric::cosine && largest == 0) return RowFault::zero;
   // A product overflows only where this bound on every partial sum does; then each chain is looked at.
   const double bound =
-      static_cast<double>(largest) * static_cast<double>(largest_) * static_cast<double>(n_dims) * (1 + 1e-3);
+      static_cast<double>(largest) * static_cast<double>(largest_) * static_cast<double>(n_dims) *
+      (1 + static_cast<double>(n_dims) * static_cast<double>(std::numeric_limits<T>::epsilon()));
   if (bound < static_cast<double>(std::numeric_limits<T>::max())) return RowFault::none;
   for (int64_t code = 0; code < panels_.n_codes(); ++code) {
     const T* c = panels_.code(code);
@@ -178,8 +185,8 @@ RowFaults CodeSearch<T>::search(const RowsView<T>& rows, const Neighbours<T>& ou
   // Most blocks hold valid rows alone, and the result is one neighbour each: nothing needs to be moved then.
   const auto direct = [&](int64_t first, int64_t n, Block<T>& block) {
     const T* x = rows.x + first * n_dims;
-    if (metric_ != Metric::l2 || rows.mask != nullptr || listed != 1 || !all_finite(x, n * n_dims))
-      return false;
+    if (metric_ != Metric::l2 || rows.mask != nullptr || listed != 1 || out.margin != nullptr) return false;
+    if (!all_finite(x, n * n_dims)) return false;
     const NeighbourLists<T> own = block.empty_lists(n, 1);
     const NeighbourLists<T> lists{1, out.values == nullptr ? own.values : out.values + first, out.ids + first,
                                   own.found};

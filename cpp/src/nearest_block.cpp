@@ -55,6 +55,21 @@ template <class T> ScanPanels<T> scan_panels_for(Isa isa, bool dot) {
   return dot ? scan_scalar<T, true> : scan_scalar<T, false>;
 }
 
+template <class T> ScanPanels<T> scan_small_for(Isa isa) {
+#ifdef EVTOK_X86
+  if constexpr (std::is_same_v<T, float>) {
+    if (isa >= Isa::avx512) return scan_small_f32_avx512;
+    if (isa >= Isa::avx2) return scan_small_f32_avx2;
+  } else {
+    if (isa >= Isa::avx512) return scan_small_f64_avx512;
+    if (isa >= Isa::avx2) return scan_small_f64_avx2;
+  }
+#else
+  (void)isa;
+#endif
+  return nullptr;
+}
+
 template <class T> SearchBoxes<T> search_boxes_for(Isa isa) {
 #ifdef EVTOK_X86
   if constexpr (std::is_same_v<T, float>) {
@@ -74,12 +89,19 @@ template <class T>
 BlockSearch<T>::BlockSearch(const CodePanels<T>& panels, const CodeBoxes<T>& boxes,
                             const FilterCodes<T>& filter, bool dot, Isa isa)
     : panels_(panels), boxes_(boxes), filter_(filter), scan_(scan_panels_for<T>(isa, dot)),
+      scan_small_(dot || panels.n_codes() > kSmallCodes || panels.n_dims() > kSmallDims
+                      ? nullptr
+                      : scan_small_for<T>(isa)),
       search_boxes_(dot ? nullptr : search_boxes_for<T>(isa)),
       kernels_(filter.usable() ? filter_kernels(isa) : nullptr) {}
 
 template <class T>
 void BlockSearch<T>::find(const T* x, int64_t n_rows, const NeighbourLists<T>& lists, RouteMemory<T>& memory,
                           BoxExperience& experience) const {
+  if (scan_small_ != nullptr && lists.k == 1) {
+    scan_small_(range(0, panels_.n_panels()), x, n_rows, lists);
+    return;
+  }
   if (search_boxes_ != nullptr) {
     if (boxes_pay(experience)) {
       through_boxes(x, n_rows, lists, memory, experience);
@@ -113,7 +135,7 @@ void BlockSearch<T>::through_boxes(const T* x, int64_t n_rows, const NeighbourLi
                                    RouteMemory<T>& memory, BoxExperience& experience) const {
   if (n_rows == 0) return;
   const BoxView<T> view = boxes_.view();
-  memory.bounds.resize(static_cast<size_t>(kBoxRows * view.n_branches));
+  memory.bounds.resize(static_cast<size_t>(kBoxRows * std::max(view.n_branches, kFewLeaves)));
   const int64_t looked_at = search_boxes_(view, x, n_rows, lists, memory.bounds.data());
   if (experience.rows.load(std::memory_order_relaxed) >= kEnoughTrials) return;
   experience.looked_at.fetch_add(looked_at, std::memory_order_relaxed);

@@ -22,6 +22,7 @@ template <class T> struct BoxView {
   const T* codes;      // (n_branches * kBoxFan, n_dims, kBoxFan)
   const int32_t* ids;  // (n_branches * kBoxFan, kBoxFan)
   int64_t n_branches;  // a multiple of kBoxFan
+  int64_t n_filled;    // branches that hold a code: the first ones
   int64_t n_dims;
 };
 
@@ -34,7 +35,7 @@ public:
   BoxView<T> view() const;
 
 private:
-  int64_t n_dims_ = 0, n_branches_ = 0;
+  int64_t n_dims_ = 0, n_branches_ = 0, n_filled_ = 0;
   AlignedVector<T> branches_, leaves_, codes_;
   AlignedVector<int32_t> ids_;
 };

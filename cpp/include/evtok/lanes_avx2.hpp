@@ -14,8 +14,19 @@ namespace {
 struct Avx2F32 {
   using Value = float;
   using Vector = __m256;
+  using Index = __m256i;  // a whole number in each lane
+  using IndexValue = int32_t;
   static constexpr int width = 8, tile_rows = 4, tile_vectors = 2, row_vectors = 4;
   static EVTOK_FORMULA Vector zero() { return _mm256_setzero_ps(); }
+  static EVTOK_FORMULA Index index(int32_t i) { return _mm256_set1_epi32(i); }
+  static EVTOK_FORMULA void store_index(IndexValue* p, Index i) {
+    _mm256_storeu_si256(reinterpret_cast<Index*>(p), i);
+  }
+  /// `chosen` where a < b.
+  static EVTOK_FORMULA Index where_less(Vector a, Vector b, Index chosen, Index otherwise) {
+    const Vector less = _mm256_cmp_ps(a, b, _CMP_LT_OQ);
+    return _mm256_blendv_epi8(otherwise, chosen, _mm256_castps_si256(less));
+  }
   static EVTOK_FORMULA Vector all(float x) { return _mm256_set1_ps(x); }
   static EVTOK_FORMULA Vector load(const float* p) { return _mm256_loadu_ps(p); }
   static EVTOK_FORMULA void store(float* p, Vector a) { _mm256_storeu_ps(p, a); }
@@ -57,8 +68,19 @@ struct Avx2F32 {
 struct Avx2F64 {
   using Value = double;
   using Vector = __m256d;
+  using Index = __m256i;  // a whole number in each lane
+  using IndexValue = int64_t;
   static constexpr int width = 4, tile_rows = 4, tile_vectors = 2, row_vectors = 4;
   static EVTOK_FORMULA Vector zero() { return _mm256_setzero_pd(); }
+  static EVTOK_FORMULA Index index(int32_t i) { return _mm256_set1_epi64x(i); }
+  static EVTOK_FORMULA void store_index(IndexValue* p, Index i) {
+    _mm256_storeu_si256(reinterpret_cast<Index*>(p), i);
+  }
+  /// `chosen` where a < b.
+  static EVTOK_FORMULA Index where_less(Vector a, Vector b, Index chosen, Index otherwise) {
+    const Vector less = _mm256_cmp_pd(a, b, _CMP_LT_OQ);
+    return _mm256_blendv_epi8(otherwise, chosen, _mm256_castpd_si256(less));
+  }
   static EVTOK_FORMULA Vector all(double x) { return _mm256_set1_pd(x); }
   static EVTOK_FORMULA Vector load(const double* p) { return _mm256_loadu_pd(p); }
   static EVTOK_FORMULA void store(double* p, Vector a) { _mm256_storeu_pd(p, a); }

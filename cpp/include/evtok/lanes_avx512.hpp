@@ -14,8 +14,16 @@ namespace {
 struct Avx512F32 {
   using Value = float;
   using Vector = __m512;
+  using Index = __m512i;  // a whole number in each lane
+  using IndexValue = int32_t;
   static constexpr int width = 16, tile_rows = 8, tile_vectors = 2, row_vectors = 2;
   static EVTOK_FORMULA Vector zero() { return _mm512_setzero_ps(); }
+  static EVTOK_FORMULA Index index(int32_t i) { return _mm512_set1_epi32(i); }
+  static EVTOK_FORMULA void store_index(IndexValue* p, Index i) { _mm512_storeu_si512(p, i); }
+  /// `chosen` where a < b.
+  static EVTOK_FORMULA Index where_less(Vector a, Vector b, Index chosen, Index otherwise) {
+    return _mm512_mask_mov_epi32(otherwise, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), chosen);
+  }
   static EVTOK_FORMULA Vector all(float x) { return _mm512_set1_ps(x); }
   static EVTOK_FORMULA Vector load(const float* p) { return _mm512_loadu_ps(p); }
   static EVTOK_FORMULA void store(float* p, Vector a) { _mm512_storeu_ps(p, a); }
@@ -53,8 +61,16 @@ struct Avx512F32 {
 struct Avx512F64 {
   using Value = double;
   using Vector = __m512d;
+  using Index = __m512i;  // a whole number in each lane
+  using IndexValue = int64_t;
   static constexpr int width = 8, tile_rows = 8, tile_vectors = 2, row_vectors = 4;
   static EVTOK_FORMULA Vector zero() { return _mm512_setzero_pd(); }
+  static EVTOK_FORMULA Index index(int32_t i) { return _mm512_set1_epi64(i); }
+  static EVTOK_FORMULA void store_index(IndexValue* p, Index i) { _mm512_storeu_si512(p, i); }
+  /// `chosen` where a < b.
+  static EVTOK_FORMULA Index where_less(Vector a, Vector b, Index chosen, Index otherwise) {
+    return _mm512_mask_mov_epi64(otherwise, _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), chosen);
+  }
   static EVTOK_FORMULA Vector all(double x) { return _mm512_set1_pd(x); }
   static EVTOK_FORMULA Vector load(const double* p) { return _mm512_loadu_pd(p); }
   static EVTOK_FORMULA void store(double* p, Vector a) { _mm512_storeu_pd(p, a); }

@@ -5,9 +5,9 @@
 //   dot   p = 0; for j in 0..D-1: p = fma(x[j], c[j], p)                      the largest p is nearest
 // Equal values go to the lowest index, so k > 1 neighbours come in the lexicographic order of (s, index).
 // Cosine is dot with codes that were normalised once (normalise_codes).
-//   A row is refused if it is masked, holds NaN or infinity, is zero for cosine, if all its s overflow, or if
-//   any
-// of its p does. It gets id -1 and NaN for values; the faults are counted (RowFaults).
+//   A row is refused that is masked, holds NaN or infinity, or is zero (cosine), and one of which all s
+//   overflow or
+// any p does. It gets id -1 and NaN for values; the faults are counted (RowFaults).
 //
 // Every kernel decides by this chain. Lanes run across codes or rows, never across j, so the bits are the
 // same on every instruction set, for any batch and any number of threads.

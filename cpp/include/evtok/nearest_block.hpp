@@ -11,6 +11,7 @@
 #include "evtok/nearest_boxes.hpp"
 #include "evtok/nearest_filter.hpp"
 #include "evtok/nearest_scan.hpp"
+#include "evtok/nearest_small.hpp"
 
 namespace evtok {
 
@@ -56,6 +57,7 @@ private:
   const CodeBoxes<T>& boxes_;
   const FilterCodes<T>& filter_;
   ScanPanels<T> scan_;
+  ScanPanels<T> scan_small_;  // null where another route is faster
   SearchBoxes<T> search_boxes_;
   const FilterKernels* kernels_;
 };

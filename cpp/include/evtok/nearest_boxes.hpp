@@ -14,6 +14,9 @@ namespace evtok {
 /// Rows that are searched at a time.
 inline constexpr int kBoxRows = 8;
 
+/// Leaves that a mask of 64 bits holds: so few are searched without their branches.
+inline constexpr int64_t kFewLeaves = 64;
+
 /// Searches for each of n_rows rows x (n_rows, n_dims) row-major. `bounds` (kBoxRows, n_branches) is memory
 /// for the call. Returns the number of codes and boxes that were looked at.
 template <class T>
@@ -44,7 +47,7 @@ EVTOK_FORMULA void insert_in_order(T value, int32_t id, int64_t row, const Neigh
 /// Where the search of a row began, and what it knows then.
 template <class T> struct BoxStart {
   int64_t branch;     // the nearest one
-  int32_t leaf;       // the nearest one of that branch
+  int64_t leaf;       // the nearest one of that branch, or of all where they are few
   T bounds[kBoxFan];  // of its leaves
   T worst;
   int32_t id;
@@ -116,15 +119,59 @@ public:
         search_leaves(branch, Lanes::within(bound, Lanes::all(worst_)));
       }
     }
-    if (kSingle) {
-      lists_.values[row_] = worst_;
-      lists_.ids[row_] = id_;
-      lists_.found[row_] = 1;
-    }
+    write();
     return boxes_.n_branches + looked_at_;
   }
 
+  /// The same two steps where all leaves fit one mask: their bounds go to `bounds` (kFewLeaves,), and the
+  /// bounds of branches are not looked at.
+  EVTOK_FORMULA void begin_among_few(T* bounds, BoxStart<T>& start) {
+    Vector least[kVectors];
+    for (Vector& value : least) value = Lanes::all(worst_);
+    for (int64_t branch = 0; branch < boxes_.n_filled; ++branch) {
+      Vector bound[kVectors];
+      leaf_bounds(branch, bound);
+      for (int v = 0; v < kVectors; ++v) {
+        Lanes::store(bounds + branch * kBoxFan + v * kWidth, bound[v]);
+        least[v] = Lanes::min(least[v], bound[v]);
+      }
+    }
+    start.leaf = __builtin_ctzll(leaves_within(bounds, Lanes::lowest(least)));
+    search_leaf(start.leaf);
+    start.worst = worst_;
+    start.id = id_;
+    start.looked_at = looked_at_;
+  }
+
+  EVTOK_FORMULA int64_t finish_among_few(const T* bounds, const BoxStart<T>& start) {
+    worst_ = start.worst;
+    id_ = start.id;
+    looked_at_ = start.looked_at;
+    for (uint64_t left = leaves_within(bounds, worst_) & ~(uint64_t{1} << start.leaf); left != 0;
+         left &= left - 1)
+      search_leaf(__builtin_ctzll(left));
+    write();
+    return looked_at_;
+  }
+
 private:
+  EVTOK_FORMULA uint64_t leaves_within(const T* bounds, T limit) const {
+    uint64_t mask = 0;
+    for (int64_t branch = 0; branch < boxes_.n_filled; ++branch) {
+      Vector bound[kVectors];
+      for (int v = 0; v < kVectors; ++v) bound[v] = Lanes::load(bounds + branch * kBoxFan + v * kWidth);
+      mask |= static_cast<uint64_t>(Lanes::within(bound, Lanes::all(limit))) << (branch * kBoxFan);
+    }
+    return mask;
+  }
+
+  EVTOK_FORMULA void write() {
+    if (!kSingle) return;  // the lists are written already
+    lists_.values[row_] = worst_;
+    lists_.ids[row_] = id_;
+    lists_.found[row_] = 1;
+  }
+
   /// Lower bounds of kBoxFan boxes, lo and hi (n_dims, 2, kBoxFan).
   EVTOK_FORMULA void lower_bounds(const T* box, Vector (&bound)[kVectors]) const {
     for (Vector& value : bound) value = Lanes::zero();
@@ -211,50 +258,51 @@ __attribute__((noinline)) int64_t search_boxes_of(const BoxView<typename Lanes::
   int64_t looked_at = 0;
   for (int64_t first = 0; first < n_rows; first += kBoxRows) {
     const int64_t n = n_rows - first < kBoxRows ? n_rows - first : kBoxRows;
-    for (int64_t r = 0; r < n; ++r)
-      BoxRow<Lanes, kDims, kSingle>(boxes, x + (first + r) * boxes.n_dims, first + r, lists)
-          .begin(bounds + r * boxes.n_branches, starts[r]);
-    for (int64_t r = 0; r < n; ++r)
-      looked_at += BoxRow<Lanes, kDims, kSingle>(boxes, x + (first + r) * boxes.n_dims, first + r, lists)
-                       .finish(bounds + r * boxes.n_branches, starts[r]);
+    const auto row = [&](int64_t r) __attribute__((always_inline)) {
+      return BoxRow<Lanes, kDims, kSingle>(boxes, x + (first + r) * boxes.n_dims, first + r, lists);
+    };
+    if (boxes.n_filled * kBoxFan <= kFewLeaves) {
+      for (int64_t r = 0; r < n; ++r) row(r).begin_among_few(bounds + r * kFewLeaves, starts[r]);
+      for (int64_t r = 0; r < n; ++r)
+        looked_at += row(r).finish_among_few(bounds + r * kFewLeaves, starts[r]);
+    } else {
+      for (int64_t r = 0; r < n; ++r) row(r).begin(bounds + r * boxes.n_branches, starts[r]);
+      for (int64_t r = 0; r < n; ++r) looked_at += row(r).finish(bounds + r * boxes.n_branches, starts[r]);
+    }
   }
   return looked_at;
 }
 
-template <class Lanes, int kDims>
-EVTOK_FORMULA int64_t search_boxes_in(const BoxView<typename Lanes::Value>& boxes,
-                                      const typename Lanes::Value* x, int64_t n_rows,
-                                      const NeighbourLists<typename Lanes::Value>& lists,
-                                      typename Lanes::Value* bounds) {
-  return lists.k == 1 ? search_boxes_of<Lanes, kDims, true>(boxes, x, n_rows, lists, bounds)
-                      : search_boxes_of<Lanes, kDims, false>(boxes, x, n_rows, lists, bounds);
+/// One neighbour of few dimensions in float32 is what tokenizers ask for: it gets kernels of its own.
+template <class Lanes>
+EVTOK_FORMULA int64_t search_boxes_f32(const BoxView<float>& boxes, const float* x, int64_t n_rows,
+                                       const NeighbourLists<float>& lists, float* bounds) {
+  if (lists.k > 1) return search_boxes_of<Lanes, 0, false>(boxes, x, n_rows, lists, bounds);
+  switch (boxes.n_dims) {
+  case 2:
+    return search_boxes_of<Lanes, 2, true>(boxes, x, n_rows, lists, bounds);
+  case 3:
+    return search_boxes_of<Lanes, 3, true>(boxes, x, n_rows, lists, bounds);
+  case 4:
+    return search_boxes_of<Lanes, 4, true>(boxes, x, n_rows, lists, bounds);
+  case 5:
+    return search_boxes_of<Lanes, 5, true>(boxes, x, n_rows, lists, bounds);
+  case 6:
+    return search_boxes_of<Lanes, 6, true>(boxes, x, n_rows, lists, bounds);
+  case 7:
+    return search_boxes_of<Lanes, 7, true>(boxes, x, n_rows, lists, bounds);
+  case 8:
+    return search_boxes_of<Lanes, 8, true>(boxes, x, n_rows, lists, bounds);
+  default:
+    return search_boxes_of<Lanes, 0, true>(boxes, x, n_rows, lists, bounds);
+  }
 }
 
 template <class Lanes>
-EVTOK_FORMULA int64_t search_boxes(const BoxView<typename Lanes::Value>& boxes,
-                                   const typename Lanes::Value* x, int64_t n_rows,
-                                   const NeighbourLists<typename Lanes::Value>& lists,
-                                   typename Lanes::Value* bounds) {
-  switch (boxes.n_dims) {
-  case 1:
-    return search_boxes_in<Lanes, 1>(boxes, x, n_rows, lists, bounds);
-  case 2:
-    return search_boxes_in<Lanes, 2>(boxes, x, n_rows, lists, bounds);
-  case 3:
-    return search_boxes_in<Lanes, 3>(boxes, x, n_rows, lists, bounds);
-  case 4:
-    return search_boxes_in<Lanes, 4>(boxes, x, n_rows, lists, bounds);
-  case 5:
-    return search_boxes_in<Lanes, 5>(boxes, x, n_rows, lists, bounds);
-  case 6:
-    return search_boxes_in<Lanes, 6>(boxes, x, n_rows, lists, bounds);
-  case 7:
-    return search_boxes_in<Lanes, 7>(boxes, x, n_rows, lists, bounds);
-  case 8:
-    return search_boxes_in<Lanes, 8>(boxes, x, n_rows, lists, bounds);
-  default:
-    return search_boxes_in<Lanes, 0>(boxes, x, n_rows, lists, bounds);
-  }
+EVTOK_FORMULA int64_t search_boxes_f64(const BoxView<double>& boxes, const double* x, int64_t n_rows,
+                                       const NeighbourLists<double>& lists, double* bounds) {
+  return lists.k > 1 ? search_boxes_of<Lanes, 0, false>(boxes, x, n_rows, lists, bounds)
+                     : search_boxes_of<Lanes, 0, true>(boxes, x, n_rows, lists, bounds);
 }
 
 int64_t search_boxes_f32_avx2(const BoxView<float>&, const float*, int64_t, const NeighbourLists<float>&,
@@ -269,11 +317,11 @@ int64_t search_boxes_f64_avx512(const BoxView<double>&, const double*, int64_t, 
 #define EVTOK_DEFINE_BOXES(isa, Lanes32, Lanes64)                                                            \
   int64_t search_boxes_f32_##isa(const BoxView<float>& boxes, const float* x, int64_t n_rows,                \
                                  const NeighbourLists<float>& lists, float* bounds) {                        \
-    return search_boxes<Lanes32>(boxes, x, n_rows, lists, bounds);                                           \
+    return search_boxes_f32<Lanes32>(boxes, x, n_rows, lists, bounds);                                       \
   }                                                                                                          \
   int64_t search_boxes_f64_##isa(const BoxView<double>& boxes, const double* x, int64_t n_rows,              \
                                  const NeighbourLists<double>& lists, double* bounds) {                      \
-    return search_boxes<Lanes64>(boxes, x, n_rows, lists, bounds);                                           \
+    return search_boxes_f64<Lanes64>(boxes, x, n_rows, lists, bounds);                                       \
   }
 
 }  // namespace evtok
