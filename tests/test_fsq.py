@@ -256,7 +256,7 @@ def test_p10_ids_outside_the_codes_are_refused(code: int) -> None:
     if 0 <= code < 40:
         assert fsq.decode(ids).shape == (2, 2)
     else:
-        with pytest.raises(ValueError, match=f"expected 0 to 39, got {code}"):
+        with pytest.raises(ValueError, match=f"expected 0 to 39, got .*{code}"):
             fsq.decode(ids)
 
 
@@ -465,7 +465,7 @@ def test_altered_thresholds_are_refused_even_with_a_fitting_fingerprint(tmp_path
     config, tensors = _saved(tmp_path / "good")
     tensors["thresholds_float32"] = np.nextafter(tensors["thresholds_float32"], np.float32(9))
     artefact.save(tmp_path / "bad", config, tensors)
-    with pytest.raises(ArtefactError, match="thresholds are not those"):
+    with pytest.raises(ArtefactError, match="tensors that are not those"):
         FSQ.load(tmp_path / "bad")
 
 

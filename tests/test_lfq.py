@@ -142,7 +142,7 @@ def test_p10_ids_outside_the_codes_are_refused(code: int) -> None:
     if 0 <= code < 2**12:
         np.testing.assert_array_equal(LFQ(12).encode(LFQ(12).decode(ids)), ids)
     else:
-        with pytest.raises(ValueError, match=f"expected 0 to 4095, got {code}"):
+        with pytest.raises(ValueError, match=f"expected 0 to 4095, got .*{code}"):
             LFQ(12).decode(ids)
 
 

@@ -143,7 +143,7 @@ def test_p1_p2_threads_splits_and_order_do_not_matter(threads: int, monkeypatch:
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     order = np.random.default_rng(1).permutation(len(x))
     np.testing.assert_array_equal(quantizer.encode(x[order], threads=threads), whole[order])
-    monkeypatch.setattr("evtok.codebook.residual._PIECE_BYTES", 4096)  # 256 rows
+    monkeypatch.setattr("evtok.codebook._rows.PIECE_BYTES", 4096)  # 256 rows
     np.testing.assert_array_equal(quantizer.encode(x, threads=threads), whole)
     np.testing.assert_array_equal(quantizer.encode(np.asfortranarray(x), threads=threads), whole)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,17 @@ from evtok import _arrays
 from evtok._optional import require
 
 Array = npt.NDArray[Any]
+OnInvalid = Literal["raise", "sentinel"]
+
+# Rows that are not contiguous, or of another dtype, are copied in pieces of this many bytes, so that no call needs a
+# second copy of all of x.
+PIECE_BYTES = 8 << 20
+
+
+def check_on_invalid(on_invalid: str) -> None:
+    """Refuse another word."""
+    if on_invalid not in ("raise", "sentinel"):
+        raise ValueError(f'on_invalid: expected "raise" or "sentinel", got {on_invalid!r}')
 
 
 def checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
@@ -80,6 +91,13 @@ class Rows:
             raise ValueError("x: expected shape (..., D), got a single number")
         self.shape = self.values.shape[:-1]
 
+    def check_dims(self, n_dims: int) -> None:
+        """Refuse vectors of another number of dimensions."""
+        if self.values.shape[-1] != n_dims:
+            raise ValueError(
+                f"x: expected shape (..., {n_dims}) as the codebook has {n_dims} dimensions, got {self.values.shape}"
+            )
+
     def _unwrap(self, x: Any) -> Array:
         """Take the ragged levels off an awkward array of vectors; returns its vectors (n, D)."""
         ak = require("awkward", extra="io")
@@ -100,18 +118,20 @@ class Rows:
             layout = layout.content
         return _arrays.to_numpy(ak.Array(layout), "x")
 
-    def flags(self, mask: Any, name: str) -> npt.NDArray[np.uint8]:
-        """Return a mask (...) of these rows as bytes (n,)."""
+    def flags(self, mask: Any | None) -> npt.NDArray[np.uint8] | None:
+        """Return a mask (...) of these rows as bytes (n,); None if there is none."""
+        if mask is None:
+            return None
         if self._lists and _arrays.kind(mask) == "awkward":
             mask = require("awkward", extra="io").flatten(mask, axis=None)
-        flags = _arrays.to_numpy(mask, name)
+        flags = _arrays.to_numpy(mask, "mask")
         if flags.dtype.kind != "b" or flags.shape != self.shape:
             raise ValueError(
-                f"{name}: expected booleans of shape {self.shape}, got {flags.dtype} {flags.shape}"
+                f"mask: expected booleans of shape {self.shape}, got {flags.dtype} {flags.shape}"
             )
         return np.ascontiguousarray(flags).reshape(-1).view(np.uint8)
 
-    def pieces(self, dtype: np.dtype[Any], n_bytes: int) -> Iterator[tuple[int, int, Array]]:
+    def pieces(self, dtype: np.dtype[Any], n_bytes: int | None = None) -> Iterator[tuple[int, int, Array]]:
         """Yield (start, stop, rows start to stop) as contiguous `dtype`: the whole at once, or copies of `n_bytes`."""
         n = int(np.prod(self.shape, dtype=np.int64))
         n_dims = self.values.shape[-1]
@@ -119,7 +139,7 @@ class Rows:
         if self.values.dtype == dtype and flags.c_contiguous and flags.aligned:
             yield 0, n, self.values.reshape(n, n_dims)
             return
-        at_once = max(1, n_bytes // max(1, n_dims * dtype.itemsize))
+        at_once = max(1, (n_bytes or PIECE_BYTES) // max(1, n_dims * dtype.itemsize))
         for start in range(0, n, at_once):
             stop = min(n, start + at_once)
             piece = (
@@ -127,16 +147,18 @@ class Rows:
                 if self.shape
                 else self.values[None]
             )
-            with np.errstate(
-                over="ignore"
-            ):  # an overflow is an infinity, which is reported as an invalid row
+            # An overflow is an infinity, which is reported as an invalid row.
+            with np.errstate(over="ignore"):
                 yield start, stop, np.require(piece, dtype, ("C", "A"))
 
-    def place(self, row: int) -> str:
-        """Say where row `row` lies in the input, unless its number says it."""
-        if len(self.shape) < 2 or self._lists:
-            return ""
-        return f" (index {tuple(int(i) for i in np.unravel_index(row, self.shape))})"
+    def refuse(self, row: int, reason: str) -> NoReturn:
+        """Raise ValueError: row `row` is invalid, for this reason."""
+        place = ""
+        if len(self.shape) > 1 and not self._lists:
+            place = f" (index {tuple(int(i) for i in np.unravel_index(row, self.shape))})"
+        raise ValueError(
+            f'x: row {row}{place} {reason}; drop or mask such rows, or use on_invalid="sentinel"'
+        )
 
     def wrap(self, result: Array) -> Any:
         """Return a result with one entry (or k entries) a row as an array of the kind of the input."""
@@ -149,6 +171,29 @@ class Rows:
         if result.ndim == 0 and _arrays.kind(self._x) != "torch":
             return result[()]
         return _arrays.like(result, self._x)
+
+
+def checked_ids(ids: Any, n_codes: int, name: str = "ids") -> Array:
+    """View `ids` as a NumPy array of integers from 0 to ``n_codes - 1``.
+
+    Raises
+    ------
+    TypeError
+        Not integers.
+    ValueError
+        An id outside the range.
+    """
+    codes = _arrays.to_numpy(ids, name)
+    if codes.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integers, got {codes.dtype}")
+    if codes.size:
+        low, high = int(codes.min()), int(codes.max())
+        if low < 0 or high >= n_codes:
+            raise ValueError(
+                f"{name}: expected 0 to {n_codes - 1}, got {low} to {high}; -1 marks a vector that was masked or "
+                "invalid: leave it out"
+            )
+    return codes
 
 
 def checked_out(out: Any, shape: tuple[int, ...], x: Array) -> npt.NDArray[np.int32]:

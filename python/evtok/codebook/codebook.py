@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from evtok import _arrays, _core
 from evtok.codebook import _rows
-from evtok.codebook.lookup import Metric, OnInvalid, search
-from evtok.errors import ArtefactError
+from evtok.codebook._rows import OnInvalid
+from evtok.codebook.lookup import Metric, search
 
 if TYPE_CHECKING:
     from evtok.codebook.health import CodebookHealth
@@ -159,15 +159,7 @@ class Codebook:
         ValueError
             An id is below 0 or not below K; nothing wraps around.
         """
-        indices = _arrays.to_numpy(ids, "ids")
-        if indices.dtype.kind not in "iu":
-            raise TypeError(f"ids: expected integers, got {indices.dtype}")
-        if indices.size and (int(indices.min()) < 0 or int(indices.max()) >= self.n_codes):
-            raise ValueError(
-                f"ids: expected 0 to {self.n_codes - 1}, got {int(indices.min())} to {int(indices.max())}; -1 marks a "
-                "vector that was masked or invalid: leave it out"
-            )
-        return _arrays.like(self.vectors[indices], ids)
+        return _arrays.like(self.vectors[_rows.checked_ids(ids, self.n_codes)], ids)
 
     def health(self, x: Any, **options: Any) -> CodebookHealth:
         """Report how vectors `x` (..., D) use this codebook; see `evtok.codebook.health`."""
@@ -192,22 +184,9 @@ class Codebook:
         """
         from evtok.tokenizers import artefact
 
-        config, tensors = artefact.load(folder)
-        if (
-            set(config) != {"kind", "metric", "dtype"}
-            or config["kind"] != _KIND
-            or set(tensors) != {"vectors"}
-        ):
-            raise ArtefactError(
-                f"{folder}: expected the artefact of a codebook, got kind {config.get('kind')!r}"
-            )
-        vectors = tensors["vectors"]
-        if config["dtype"] not in ("float32", "float64") or vectors.dtype != config["dtype"]:
-            raise ArtefactError(f"{folder}: expected vectors of dtype {config['dtype']}, got {vectors.dtype}")
-        try:
-            return cls(vectors, metric=config["metric"])
-        except ValueError as error:
-            raise ArtefactError(f"{folder}: {error}") from error
+        return artefact.load_as(
+            folder, _KIND, lambda config, tensors: cls(tensors["vectors"], metric=config["metric"])
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (np.asarray(self.vectors), self.metric))

@@ -95,9 +95,9 @@ def pieces(x: Any, mask: Any | None) -> Iterator[tuple[Array, npt.NDArray[np.boo
         raise ValueError("mask: expected x to be one array; leave masked vectors out of many arrays")
     for part in parts:
         rows = _rows.Rows(part)
-        flags = None if mask is None else rows.flags(mask, "mask").view(np.bool_)
+        flags = rows.flags(mask)
         for start, piece in bounded_pieces(rows, _rows.natural_dtype(rows.values, "x")):
-            yield piece, None if flags is None else flags[start : start + len(piece)]
+            yield piece, None if flags is None else flags[start : start + len(piece)].view(np.bool_)
 
 
 def near_duplicates(

@@ -9,16 +9,12 @@ import numpy.typing as npt
 
 from evtok import _arrays, _backend, _core
 from evtok.codebook import _rows
+from evtok.codebook._rows import OnInvalid
 
 if TYPE_CHECKING:
     from evtok.codebook.codebook import Codebook
 
 Metric = Literal["l2", "cosine", "dot"]
-OnInvalid = Literal["raise", "sentinel"]
-
-# Rows that are not contiguous, or of another dtype, are copied in pieces of this many bytes, so that no call needs a
-# second copy of all of x.
-_PIECE_BYTES = 8 << 20
 
 
 def nearest(
@@ -125,24 +121,19 @@ def search(
     out: npt.NDArray[np.int32] | None,
 ) -> Any:
     """Do the work of `nearest` with a prepared codebook."""
-    if on_invalid not in ("raise", "sentinel"):
-        raise ValueError(f'on_invalid: expected "raise" or "sentinel", got {on_invalid!r}')
+    _rows.check_on_invalid(on_invalid)
     if not 1 <= k <= codebook.n_codes:
         raise ValueError(f"k: expected 1 to {codebook.n_codes}, the number of codes, got {k}")
-    if rows.values.shape[-1] != codebook.n_dims:
-        raise ValueError(
-            f"x: expected shape (..., {codebook.n_dims}) as the codebook has {codebook.n_dims} dimensions, got "
-            f"{rows.values.shape}"
-        )
+    rows.check_dims(codebook.n_dims)
     computed = codebook.prepared(_rows.common_dtype(rows.values, codebook.vectors, dtype))
-    skipped = None if mask is None else rows.flags(mask, "mask")
+    skipped = rows.flags(mask)
     shape = rows.shape if k == 1 else (*rows.shape, k)
     ids = np.empty(shape, np.int32) if out is None else _rows.checked_out(out, shape, rows.values)
     distance = np.empty(shape, computed.dtype) if return_distance else None
     margin = np.empty(rows.shape, computed.dtype) if return_margin else None
 
     refused, first, reason = 0, -1, ""
-    for start, stop, piece in rows.pieces(computed.dtype, _PIECE_BYTES):
+    for start, stop, piece in rows.pieces(computed.dtype):
         count, row, why = computed.kernel.search(
             piece,
             None if skipped is None else skipped[start:stop],
@@ -157,9 +148,7 @@ def search(
         if refused and on_invalid == "raise":
             break
     if refused and on_invalid == "raise":
-        raise ValueError(
-            f'x: row {first}{rows.place(first)} {reason}; drop or mask such rows, or use on_invalid="sentinel"'
-        )
+        rows.refuse(first, reason)
     _backend.used_native()
     results = [ids if out is not None else rows.wrap(ids)]
     if distance is not None:

@@ -13,15 +13,9 @@ import numpy.typing as npt
 from evtok import _arrays, _backend, _core
 from evtok.codebook import _rows
 from evtok.codebook.codebook import Codebook
-from evtok.codebook.lookup import OnInvalid
-from evtok.codebook.scalar_quantizer import checked_ids
-from evtok.errors import ArtefactError
 from evtok.tokenizers import artefact
 
 _KIND = "residual-codebook"
-
-# Residuals exist for this many bytes of vectors at a time, whatever the size of the input.
-_PIECE_BYTES = 8 << 20
 
 
 class ResidualCodebook:
@@ -107,7 +101,7 @@ class ResidualCodebook:
         x: Any,
         *,
         mask: Any | None = None,
-        on_invalid: OnInvalid = "raise",
+        on_invalid: _rows.OnInvalid = "raise",
         dtype: npt.DTypeLike | None = None,
         threads: int | None = None,
     ) -> Any:
@@ -157,7 +151,7 @@ class ResidualCodebook:
                 f"ids: expected shape (..., {self.n_stages}), one id for each stage, got {codes.shape}"
             )
         for q, stage in enumerate(self.stages):
-            checked_ids(codes[..., q], stage.n_codes, f"ids of stage {q}")
+            _rows.checked_ids(codes[..., q], stage.n_codes, f"ids of stage {q}")
         with _core.FloatEnvironment(), np.errstate(over="ignore"):
             total = self.stages[0].vectors.take(codes[..., 0], axis=0)
             for q, stage in enumerate(self.stages[1:], 1):
@@ -183,19 +177,9 @@ class ResidualCodebook:
         ArtefactError
             Not a residual codebook, changed since it was written, or of another version.
         """
-        config, tensors = artefact.load(folder)
-        if config.get("kind") != _KIND:
-            raise ArtefactError(
-                f"{folder}: expected the artefact of kind {_KIND!r}, got {config.get('kind')!r}"
-            )
-        names = [_tensor_name(q) for q in range(len(tensors))]
-        try:
-            quantizer = cls([tensors[name] for name in names])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtefactError(f"{folder}: {error}") from error
-        if quantizer.fingerprint != artefact.fingerprint(config, tensors):
-            raise ArtefactError(f"{folder}: the keys of config.json are not those of {quantizer}")
-        return quantizer
+        return artefact.load_as(
+            folder, _KIND, lambda _, tensors: cls(tensors[_tensor_name(q)] for q in range(len(tensors)))
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.stages,))
@@ -219,18 +203,17 @@ class ResidualCodebook:
     def _encode(
         self, x: Any, mask: Any | None, on_invalid: str, dtype: npt.DTypeLike | None, threads: int
     ) -> Any:
-        if on_invalid not in ("raise", "sentinel"):
-            raise ValueError(f'on_invalid: expected "raise" or "sentinel", got {on_invalid!r}')
+        _rows.check_on_invalid(on_invalid)
         rows = _rows.Rows(x)
-        if rows.values.shape[-1] != self.n_dims:
-            raise ValueError(f"x: expected shape (..., {self.n_dims}), got {rows.values.shape}")
+        rows.check_dims(self.n_dims)
         computed = _rows.common_dtype(rows.values, self.stages[0].vectors, dtype)
         stages = [_Stage(codebook, computed) for codebook in self.stages]
-        kept = None if mask is None else rows.flags(mask, "mask")
+        kept = rows.flags(mask)
         ids = np.empty((*rows.shape, self.n_stages), np.int32)
         flat = ids.reshape(-1, self.n_stages)
-        step = max(1, _PIECE_BYTES // (self.n_dims * computed.itemsize))
-        for start, stop, piece in rows.pieces(computed, _PIECE_BYTES):
+        # Residuals exist for a piece of the vectors at a time, whatever the size of the input.
+        step = max(1, _rows.PIECE_BYTES // (self.n_dims * computed.itemsize))
+        for start, stop, piece in rows.pieces(computed):
             for begin in range(start, stop, step):
                 end = min(stop, begin + step)
                 of_part = None if kept is None else kept[begin:end]
@@ -238,11 +221,7 @@ class ResidualCodebook:
                     stages, piece[begin - start : end - start], of_part, threads, flat[begin:end]
                 )
                 if fault is not None and on_invalid == "raise":
-                    row, reason = begin + fault[0], fault[1]
-                    raise ValueError(
-                        f"x: row {row}{rows.place(row)} {reason}; drop or mask such rows, or use "
-                        'on_invalid="sentinel"'
-                    )
+                    rows.refuse(begin + fault[0], fault[1])
         _backend.used_native()
         return rows.wrap(ids)
 

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from evtok import _arrays, _backend, _core
 from evtok.codebook import _rows
-from evtok.errors import ArtefactError
 from evtok.tokenizers import artefact
-
-# Rows that are not contiguous, or of another dtype, are copied in pieces of this many bytes.
-_PIECE_BYTES = 8 << 20
 
 # Ids decoded at a time: their digits stay in cache.
 _PIECE = 1 << 16
@@ -71,7 +67,7 @@ class ScalarQuantizer:
         x: Any,
         *,
         mask: Any | None = None,
-        on_invalid: Literal["raise", "sentinel"] = "raise",
+        on_invalid: _rows.OnInvalid = "raise",
         threads: int | None = None,
     ) -> Any:
         """Return the id of each vector.
@@ -123,11 +119,11 @@ class ScalarQuantizer:
         TypeError
             `ids` are not integers, or another `dtype`.
         ValueError
-            An id below 0 or not below `n_codes`, naming the first. -1 stands for a vector that was masked or invalid,
+            An id below 0 or not below `n_codes`. -1 stands for a vector that was masked or invalid,
             so there is nothing to return for it.
         """
         wanted = _rows.checked_dtype(dtype)
-        codes = checked_ids(ids, self.n_codes)
+        codes = _rows.checked_ids(ids, self.n_codes)
         with _core.FloatEnvironment():
             values = [levels.astype(wanted) for levels in self.level_values()]
         vectors = np.empty((*codes.shape, len(values)), wanted)
@@ -157,18 +153,7 @@ class ScalarQuantizer:
         ArtefactError
             Missing, altered, hostile, of another kind, or with thresholds that are not those of its levels.
         """
-        config, tensors = artefact.load(folder)
-        if config.get("kind") != cls.KIND:
-            raise ArtefactError(
-                f"{folder}: expected a quantizer of kind {cls.KIND!r}, got {config.get('kind')!r}"
-            )
-        try:
-            quantizer = cls._from_config(config)
-        except (TypeError, ValueError, KeyError) as error:
-            raise ArtefactError(f"{folder}: {error}") from error
-        if quantizer.fingerprint != artefact.fingerprint(config, tensors):
-            raise ArtefactError(f"{folder}: keys or thresholds are not those of {quantizer}")
-        return quantizer
+        return artefact.load_as(folder, cls.KIND, lambda config, _: cls._from_config(config))
 
     def _config(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -181,26 +166,20 @@ class ScalarQuantizer:
         raise NotImplementedError
 
     def _encode(self, x: Any, mask: Any | None, on_invalid: str, threads: int) -> Any:
-        if on_invalid not in ("raise", "sentinel"):
-            raise ValueError(f'on_invalid: expected "raise" or "sentinel", got {on_invalid!r}')
+        _rows.check_on_invalid(on_invalid)
         rows = _rows.Rows(x)
-        n_dims = len(self.level_counts)
-        if rows.values.shape[-1] != n_dims:
-            raise ValueError(f"x: expected shape (..., {n_dims}), got {rows.values.shape}")
+        rows.check_dims(len(self.level_counts))
         dtype = _rows.natural_dtype(rows.values, "x")
-        kept = None if mask is None else rows.flags(mask, "mask")
+        kept = rows.flags(mask)
         levels = _kernel_levels(self, dtype)
         ids = np.empty(rows.shape, np.int32)
         flat = ids.reshape(-1)
-        for start, stop, piece in rows.pieces(dtype, _PIECE_BYTES):
+        for start, stop, piece in rows.pieces(dtype):
             of_piece = None if kept is None else kept[start:stop]
             invalid, first = _core.scalar_ids(piece, *levels, of_piece, threads, flat[start:stop])
             if invalid and on_invalid == "raise":
                 component = int(np.argmin(np.isfinite(piece[first])))
-                raise ValueError(
-                    f"x: row {start + first}{rows.place(start + first)} has {piece[first, component]} in component "
-                    f'{component}; drop or mask such rows, or use on_invalid="sentinel"'
-                )
+                rows.refuse(start + first, f"has {piece[first, component]} in component {component}")
         _backend.used_native()
         return rows.wrap(ids)
 
@@ -213,26 +192,3 @@ def _kernel_levels(
     thresholds = quantizer.thresholds(dtype)
     ends = np.cumsum([len(of_one) for of_one in thresholds], dtype=np.int64)
     return np.concatenate(thresholds), ends, np.array(quantizer.strides, np.int32), quantizer.RIGHT
-
-
-def checked_ids(ids: Any, n_codes: int, name: str = "ids") -> npt.NDArray[Any]:
-    """View `ids` as a NumPy array of integers from 0 to ``n_codes - 1``.
-
-    Raises
-    ------
-    TypeError
-        Not integers.
-    ValueError
-        An id outside the range, naming the first.
-    """
-    codes = _arrays.to_numpy(ids, name)
-    if codes.dtype.kind not in "iu":
-        raise TypeError(f"{name}: expected integers, got {codes.dtype}")
-    if codes.size and not 0 <= int(codes.min()) <= int(codes.max()) < n_codes:
-        bad = (codes < 0) | (codes > n_codes - 1)
-        first = int(codes.flat[int(bad.argmax())])
-        raise ValueError(
-            f"{name}: expected 0 to {n_codes - 1}, got {first}; -1 marks a vector that was masked or invalid: leave it "
-            "out"
-        )
-    return codes

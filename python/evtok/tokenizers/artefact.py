@@ -11,9 +11,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,16 @@ from evtok import _core
 from evtok.errors import ArtefactError
 
 Tensors = Mapping[str, npt.NDArray[Any]]
+
+
+class Fingerprinted(Protocol):
+    """What knows the fingerprint of its artefact."""
+
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+
+
+Made = TypeVar("Made", bound=Fingerprinted)
 
 FORMAT = "evtok-artefact"
 FORMAT_VERSION = 1
@@ -187,6 +197,32 @@ def load(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, npt.
             f"the content has {found[:16]}…"
         )
     return config, tensors
+
+
+def load_as(
+    folder: str | os.PathLike[str],
+    kind: str,
+    make: Callable[[dict[str, Any], dict[str, npt.NDArray[Any]]], Made],
+) -> Made:
+    """Read an artefact of one kind, and prove that `make`, given its config and tensors, made all of it.
+
+    Raises
+    ------
+    ArtefactError
+        See `load`; or another kind, or content that `make` refuses or leaves out.
+    """
+    config, tensors = load(folder)
+    if config.get("kind") != kind:
+        raise ArtefactError(f"{folder}: expected an artefact of kind {kind!r}, got {config.get('kind')!r}")
+    try:
+        made = make(config, tensors)
+    except KeyError as error:
+        raise ArtefactError(f"{folder}: {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise ArtefactError(f"{folder}: {error}") from error
+    if made.fingerprint != fingerprint(config, tensors):
+        raise ArtefactError(f"{folder}: holds keys, numbers or tensors that are not those of {made!r}")
+    return made
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -74,9 +74,5 @@ def counts_and_sums(
     """Count and add up the rows (n, D) of each code, in their order, in float64; rows with id -1 are left out."""
     from evtok.codebook.sums import code_sums
 
-    if ids.dtype != np.int32:  # int32 ids are checked by the kernel, others before they become int32
-        if ids.size and not -1 <= int(ids.min()) <= int(ids.max()) < n_codes:
-            raise ValueError(f"ids: expected -1 to {n_codes - 1}, got {int(ids.min())} to {int(ids.max())}")
-        ids = ids.astype(np.int32)
     counts, sums = code_sums(rows, ids, n_codes, threads=torch.get_num_threads())
     return counts, sums
