@@ -18,14 +18,31 @@ def pytest_report_header() -> str:
     return f"evtok {evtok.__version__} in {Path(evtok.__file__).parent}; instruction sets: {isas}"
 
 
+#: Tests that must not skip where the variable is 1, as in CI: nothing is left out silently.
+REQUIRED = {"data": "EVTOK_REQUIRE_DATA", "peers": "EVTOK_REQUIRE_PEERS"}
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With EVTOK_REQUIRE_DATA=1, as in CI, a `data` test that skips has failed: nothing is left out silently."""
+    """Let a test with one of the marks `REQUIRED` fail when it skips."""
     report = yield
-    required = os.environ.get("EVTOK_REQUIRE_DATA") == "1" and item.get_closest_marker("data") is not None
-    if required and report.skipped and not hasattr(report, "wasxfail"):
+    for mark, variable in REQUIRED.items():
+        required = os.environ.get(variable) == "1" and item.get_closest_marker(mark) is not None
+        if required and report.skipped and not hasattr(report, "wasxfail"):
+            report.outcome = "failed"
+            report.longrepr = f"{variable}=1, but this test, marked {mark!r}, was skipped: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """With EVTOK_REQUIRE_PEERS=1, no module skips as a whole because a package is missing."""
+    report = yield
+    if os.environ.get("EVTOK_REQUIRE_PEERS") == "1" and report.skipped:
         report.outcome = "failed"
-        report.longrepr = f"EVTOK_REQUIRE_DATA=1, but this test of real data was skipped: {report.longrepr}"
+        report.longrepr = f"EVTOK_REQUIRE_PEERS=1, but this module was skipped: {report.longrepr}"
     return report
 
 
