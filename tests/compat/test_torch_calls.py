@@ -149,6 +149,8 @@ def test_a_compiled_function_has_no_graph_break() -> None:
     ("arguments", "options"),
     [
         (([3.0], torch.ones(1)), {}),
+        (([3.0], torch.ones(1)), {"out": torch.ones(1, dtype=torch.int64)}),
+        ((1.5, torch.ones(1)), {"out": torch.tensor(0)}),
         ((torch.ones(1), [1.0]), {}),
         ((torch.ones(1), torch.ones(1, 1)), {}),
         ((torch.ones(1), torch.tensor(1.0)), {}),

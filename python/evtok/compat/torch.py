@@ -57,11 +57,14 @@ def bucketize(
         return torch.bucketize(input, boundaries, **given)
     dtype = torch.int32 if out_int32 else torch.int64
     arrays = _arrays_to_compare(torch, input, boundaries)
-    fits = out is None or (
-        type(out) is torch.Tensor
-        and out.device.type == "cpu"
-        and out.shape == input.shape
-        and out.dtype == dtype
+    fits = arrays is not None and (  # a number has no shape: torch says that it takes no out beside one
+        out is None
+        or (
+            type(out) is torch.Tensor
+            and out.device.type == "cpu"
+            and out.shape == input.shape
+            and out.dtype == dtype
+        )
     )
     if arrays is None or not fits or not all(isinstance(option, bool) for option in options.values()):
         return peer("torch", "torch").bucketize(input, boundaries, **given)
