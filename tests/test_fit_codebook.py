@@ -323,6 +323,19 @@ def test_mini_batches_are_those_of_the_definition(seed: int, k: int) -> None:
     assert codebook.vectors.tobytes() == codes.tobytes()
 
 
+@pytest.mark.parametrize("batch", [None, 70, 250])
+def test_a_source_may_refill_one_array(batch: int | None) -> None:
+    x = clusters(1000)
+
+    def source() -> Iterator[np.ndarray]:
+        buffer = np.empty((100, 3), np.float32)
+        for start in range(0, 1000, 100):
+            buffer[:] = x[start : start + 100]
+            yield buffer
+
+    assert bits(fit_codebook(source, 8, batch=batch)) == bits(fit_codebook(x, 8, batch=batch))
+
+
 def test_mini_batches_come_close_to_all_rows_at_once() -> None:
     x = clusters(20_000)
     full = fit_codebook(x, 50, return_report=True)[1]

@@ -26,7 +26,8 @@ class Chunks:
     ----------
     x : real numbers (n, D), or a source of such arrays
         An array; a list or tuple of 2-dimensional arrays; an object that can be iterated over again and again; or a
-        function without arguments that returns an iterator, called once for every pass.
+        function without arguments that returns an iterator, called once for every pass. A source may give one array
+        again and again, refilled.
     unit : bool
         Normalise the rows to unit length.
 
@@ -119,7 +120,7 @@ class Chunks:
                 first += size
                 waiting, n_waiting, rest = [], 0, rest[need:]
             if len(rest):
-                waiting.append(rest)
+                waiting.append(rest.copy())  # a source may refill the array that it gave
                 n_waiting += len(rest)
         if waiting:
             yield first, np.concatenate(waiting)
