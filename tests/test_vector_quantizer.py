@@ -300,6 +300,25 @@ def test_p23_compiled_training_has_the_bits_of_eager_training(kind: str) -> None
     assert_same_bits(trained(other, call=compiled), trained(quantizer))
 
 
+@pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_p23_compiled_training_replaces_dead_codes_by_rows_that_need_grad(dtype: torch.dtype) -> None:
+    quantizer = VectorQuantizer(4, 32, dead_below=0.5)
+    other = copy.deepcopy(quantizer)
+    torch._dynamo.reset()
+    compiled = torch.compile(other, fullgraph=True)
+    for step in range(3):
+        made = []
+        for module, call in ((quantizer, quantizer), (other, compiled)):
+            module.cluster_size.zero_()  # 32 codes and 10 rows: most are dead now
+            x = vectors(10, 4, seed=step).to(dtype).requires_grad_()  # a leaf, which inductor does not detach
+            result = call(x)
+            (result.loss + result.quantized.sum()).backward()
+            made.append([*result, x.grad, *module.state_dict().values()])
+            assert (module.cluster_size == 0.5).sum() >= 5, "codes were replaced"
+        assert_same_bits(made[1], made[0])
+
+
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 def test_p23_an_exported_module_has_the_bits_of_the_eager_one_for_any_batch(metric: str) -> None:
     quantizer = VectorQuantizer(4, 8, metric=metric).eval()

@@ -54,7 +54,7 @@ def _moving_average(
     from evtok.codebook import moving_average
 
     state = (codes, cluster_size, code_sums)
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.detach().reshape(-1, x.shape[-1])  # inductor hands over a leaf that needs grad as it is
     flat = ids.reshape(-1)
     sums, counts = sum_by_code(rows, flat, codes.shape[0])
     n_ranks = _n_ranks(synchronise)
