@@ -41,7 +41,7 @@ def convert_state_dict(state: State, *, affine_lr: float | None = None) -> dict[
     Returns
     -------
     dict of tensors
-        With the same prefixes. Affine transforms have been applied to the codes, in the arithmetic of the peer.
+        With the same prefixes, and everything that a strict ``load_state_dict`` asks for. Affine transforms have been applied to the codes, in the arithmetic of the peer.
 
     Raises
     ------
@@ -68,6 +68,17 @@ def convert_state_dict(state: State, *, affine_lr: float | None = None) -> dict[
 
 def _tensors(state: State, prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _layer(codes: Tensor, cluster_size: Tensor, code_sums: Tensor) -> dict[str, Tensor]:
+    """Return everything that a `VectorQuantizer` keeps, so that it loads strictly."""
+    return {
+        "codes": codes,
+        "cluster_size": cluster_size,
+        "code_sums": code_sums,
+        "n_updates": torch.zeros((), dtype=torch.int64),  # no peer counts them
+        "initialised": torch.tensor(True),
+    }
 
 
 def _refuse(state: State, prefix: str, parts: tuple[str, ...]) -> None:
@@ -112,7 +123,7 @@ def _lucidrains(state: State, base: str) -> dict[str, Tensor]:
         scale = batch_variance.clamp(min=1e-5).sqrt() / variance.clamp(min=1e-5).sqrt()
         codes = (codes - mean) * scale + batch_mean
         sums = codes * sizes.unsqueeze(1)
-    return {"codes": codes, "cluster_size": sizes, "code_sums": sums, "initialised": torch.tensor(True)}
+    return _layer(codes, sizes, sums)
 
 
 # ---- vqtorch --------------------------------------------------------------------------------------------------------
@@ -131,13 +142,7 @@ def _vqtorch(state: State, layer: str, affine_lr: float | None) -> dict[str, Ten
         scale, bias = (part.unsqueeze(1) for part in _vqtorch_affine(affine, layer, affine_lr))
         groups = codes.view(scale.shape[0], -1, codes.shape[1])
         codes = (scale * groups + bias).reshape(codes.shape)
-    sizes = torch.ones(codes.shape[0], dtype=codes.dtype)
-    return {
-        "codes": codes,
-        "cluster_size": sizes,
-        "code_sums": codes.clone(),
-        "initialised": torch.tensor(True),
-    }
+    return _layer(codes, torch.ones(codes.shape[0], dtype=codes.dtype), codes.clone())
 
 
 def _vqtorch_affine(affine: State, layer: str, affine_lr: float | None) -> tuple[Tensor, Tensor]:
