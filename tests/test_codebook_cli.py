@@ -13,10 +13,13 @@ import pytest
 
 import evtok
 from evtok import Codebook, Events
+from evtok.errors import InputFileError
 from evtok.tokenizers import CodebookTokenizer, NumericFeature
 
 pytest.importorskip("typer")
 pq = pytest.importorskip("pyarrow.parquet")
+
+from evtok.cli.codebook import measure  # noqa: E402  (typer may be missing)
 
 
 def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
@@ -145,6 +148,7 @@ def test_health_of_a_codebook_alone(tmp_path: Path, jets: list[Any]) -> None:
     np.save(tmp_path / "flat.npy", parts[0][:, 0])
     np.save(tmp_path / "wide.npy", parts[0].astype(np.float64))
     (tmp_path / "text.npy").write_text("1 2 3")
+    (tmp_path / "empty.npy").touch()
     files = [tmp_path / "0.npy", tmp_path / "1.npy"]
     found = run("codebook", "health", tmp_path / "codes", *files, "--json")
     assert json.loads(found.stdout) == codebook.health(np.concatenate(parts)).to_dict()
@@ -152,13 +156,45 @@ def test_health_of_a_codebook_alone(tmp_path: Path, jets: list[Any]) -> None:
         (jets[:1], "a codebook alone knows no features: expected a .npy file"),
         ([tmp_path / "flat.npy"], "expected shape (n, 3), got (50,)"),
         ([tmp_path / "wide.npy"], "expected float32 as the codebook is, got float64"),
-        ([tmp_path / "text.npy"], "not a .npy file of numbers"),
-        ([tmp_path / "none.npy"], "none.npy"),
+        ([tmp_path / "text.npy"], "text.npy: not a whole .npy file of numbers"),
+        ([tmp_path / "empty.npy"], "empty.npy: not a whole .npy file of numbers: EOF"),
         ([*files, "--schema", "padded"], "--schema: a codebook alone takes .npy files"),
     ):
         refused = run("codebook", "health", tmp_path / "codes", *arguments)
         assert refused.returncode == 1
         assert message in refused.stderr
+
+
+def test_files_of_vectors_are_named_where_they_are_none(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    codebook = Codebook(rng.normal(0, 1, (16, 3)).astype(np.float32))
+    codebook.save(tmp_path / "codes")
+    x = rng.normal(0, 1, (50, 3)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    whole = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "cut.npy").write_bytes(whole[:300])
+    (tmp_path / "header.npy").write_bytes(whole.replace(b"(50, 3)", b"(50, 3 "))
+    (tmp_path / "size.npy").write_bytes(
+        whole.replace(b"(50, 3), }" + b" " * 20, b"(" + b"9" * 20 + b", 3), }  ")
+    )
+    (tmp_path / "zip.npy").write_bytes(b"PK\x03\x04 and no more")
+    np.save(tmp_path / "objects.npy", np.array([[{}] * 3]), allow_pickle=True)
+    (tmp_path / "folder.npy").mkdir()
+    for name, message in (
+        ("cut.npy", "not a whole .npy file of numbers"),
+        ("header.npy", "not a whole .npy file of numbers"),
+        ("size.npy", "not a whole .npy file of numbers"),
+        ("zip.npy", "not a whole .npy file of numbers"),
+        ("objects.npy", "not a whole .npy file of numbers"),
+        ("none.npy", "no such file"),
+        ("folder.npy", "a folder; expected .npy files"),
+    ):
+        with pytest.raises(InputFileError, match=rf"{name}: {message}"):
+            measure(tmp_path / "codes", [str(tmp_path / name)])
+
+    np.save(tmp_path / "big_endian.npy", x.astype(">f4"))
+    found = measure(tmp_path / "codes", [str(tmp_path / "big_endian.npy")])
+    assert found.to_dict() == codebook.health(x).to_dict()
 
 
 def test_health_of_what_has_no_codebook(tmp_path: Path, jets: list[Any]) -> None:

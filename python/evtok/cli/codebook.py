@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,9 @@ from evtok.errors import EvtokError, InputFileError
 
 if TYPE_CHECKING:
     from evtok.codebook.health import CodebookHealth
+
+#: What NumPy raises for bytes that are not an array.
+_NOT_AN_ARRAY = (ValueError, OverflowError, TypeError, tokenize.TokenError)
 
 _commands = typer.Typer(help="Look at a codebook.", no_args_is_help=True)
 
@@ -98,13 +102,21 @@ def _vectors(inputs: Sequence[str], codebook: Any) -> Iterator[Any]:
                 f"{name}: a codebook alone knows no features: expected a .npy file of vectors (n, {codebook.n_dims})"
             )
         try:
-            vectors = np.load(name, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
-            raise InputFileError(f"{name}: not a .npy file of numbers: {error}") from error
-        if not isinstance(vectors, np.ndarray):
-            raise InputFileError(f"{name}: a zip archive: expected a .npy file")
+            vectors = np.lib.format.open_memmap(
+                name, mode="r"
+            )  # unlike numpy.load takes no zip archive, no pickle
+        except _NOT_AN_ARRAY as error:
+            raise InputFileError(
+                f"{name}: not a whole .npy file of numbers: {error}; write it with numpy.save"
+            ) from error
+        except FileNotFoundError as error:
+            raise InputFileError(f"{name}: no such file; expected a .npy file of vectors") from error
+        except IsADirectoryError as error:
+            raise InputFileError(f"{name}: a folder; expected .npy files, each by its name") from error
+        except OSError as error:
+            raise InputFileError(f"{name}: cannot be read: {error.strerror or error}") from error
         if vectors.ndim != 2 or vectors.shape[1] != codebook.n_dims:
             raise InputFileError(f"{name}: expected shape (n, {codebook.n_dims}), got {vectors.shape}")
-        if vectors.dtype != codebook.dtype:
+        if vectors.dtype.newbyteorder("=") != codebook.dtype:  # in either order of bytes
             raise InputFileError(f"{name}: expected {codebook.dtype} as the codebook is, got {vectors.dtype}")
         yield vectors
