@@ -41,7 +41,8 @@ def convert_state_dict(state: State, *, affine_lr: float | None = None) -> dict[
     Returns
     -------
     dict of tensors
-        With the same prefixes, and everything that a strict ``load_state_dict`` asks for. Affine transforms have been applied to the codes, in the arithmetic of the peer.
+        With the same prefixes, and everything that a strict ``load_state_dict`` asks for. Affine transforms
+        have been applied to the codes, in the arithmetic of the peer.
 
     Raises
     ------
