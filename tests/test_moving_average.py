@@ -247,6 +247,36 @@ def test_wrong_arguments_are_named_and_change_nothing() -> None:
         moving_average.replace_dead(*state, x, ids[1:], dead_below=14.0)
 
 
+@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e40])
+def test_p7_sums_that_are_not_finite_are_refused_and_change_nothing(value: float, normalise: bool) -> None:
+    x, ids = batch()
+    x = x.astype(np.float64)  # 1e40 is finite here, and not in the float32 of the averages
+    row = int(np.flatnonzero(ids == 5)[0])
+    x[row, 1] = value
+    state = new_state()
+    before = copy(state)
+    with pytest.raises(ValueError, match="sums: the moving average of code 5 would not be finite in float32"):
+        moving_average.update(*state, x, ids, dead_below=14.0, normalise=normalise)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(state, before, strict=True))
+    ids[row] = -1
+    moving_average.update(*state, x, ids, dead_below=0.0, normalise=normalise)
+    assert all(np.isfinite(a).all() for a in state)
+
+
+def test_state_that_shares_memory_is_refused() -> None:
+    x, ids = batch()
+    codes, sizes, sums = new_state()
+    with pytest.raises(ValueError, match="codes, embed_sum: share memory"):
+        moving_average.update(codes, sizes, codes, x, ids)
+    with pytest.raises(ValueError, match="codes, embed_sum: share memory"):
+        moving_average.replace_dead(codes, sizes, codes[:, ::-1], x, ids, dead_below=2.0)
+    with pytest.raises(ValueError, match="cluster_size, embed_sum: share memory"):
+        moving_average.update(codes, sums[:, 0], sums, x, ids)
+    beside = np.concatenate([codes, sums], axis=1)  # interleaved, but no number belongs to both
+    moving_average.update(beside[:, :3], sizes, beside[:, 3:], x, ids)
+
+
 # ---- promises and peers ------------------------------------------------------------------------------------
 
 TRAIN = """

@@ -6,6 +6,7 @@ rounded once to the dtype of each array, so that the codes do not depend on thre
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,8 @@ def update(
     TypeError
         An array of another dtype, on another device, or that needs grad.
     ValueError
-        Shapes that do not fit, arrays that cannot be written, ids out of range, settings out of range.
+        Shapes that do not fit, arrays that cannot be written or share memory, ids out of range, settings out of
+        range, or rows that would bring NaN or infinity into the averages.
     """
     _check_averages(decay, epsilon)
     _check_replacement(dead_below, reset_to, seed, step)
@@ -114,6 +116,12 @@ def apply(
         0 to 1: what remains of the averages.
     epsilon : float
         0 or more. With 0, a code whose cluster_size is 0 stays where it is.
+
+    Raises
+    ------
+    ValueError
+        Counts, sums, averages or codes that are not finite, in the dtype of the arrays that hold them; nothing has
+        changed then.
     """
     _check_averages(decay, epsilon)
     state = _State(codes, cluster_size, embed_sum)
@@ -122,14 +130,18 @@ def apply(
         if new.shape != old.shape:
             raise ValueError(f"{name}: expected shape {old.shape}, got {new.shape}")
     with _core.FloatEnvironment():
-        state.sizes[...] = _moved(state.sizes, new_sizes, decay)
-        state.sums[...] = _moved(state.sums, new_sums, decay)
-        sizes = state.sizes.astype(np.float64)
-        total = np.cumsum(sizes)[-1]  # one after another: the same bits everywhere
-        smoothed = (sizes + epsilon) / (total + len(sizes) * epsilon) * total if total > 0 else sizes
-        alive = smoothed > 0
-        means = state.sums[alive].astype(np.float64) / smoothed[alive, None]
-        state.codes[alive] = _unit_or_before(means, state.codes[alive]) if normalise else means
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below
+            moved_sizes = _moved(state.sizes, new_sizes, decay)
+            moved_sums = _moved(state.sums, new_sums, decay)
+            sizes = moved_sizes.astype(np.float64)
+            total = np.cumsum(sizes)[-1]  # one after another: the same bits everywhere
+            smoothed = (sizes + epsilon) / (total + len(sizes) * epsilon) * total if total > 0 else sizes
+            alive = smoothed > 0
+            means = moved_sums[alive].astype(np.float64) / smoothed[alive, None]
+            moved_codes = state.codes.copy()
+            moved_codes[alive] = _unit_or_before(means, state.codes[alive]) if normalise else means
+        _check_finite(moved_codes, moved_sizes, moved_sums)
+        state.codes[...], state.sizes[...], state.sums[...] = moved_codes, moved_sizes, moved_sums
 
 
 def replace_dead(
@@ -217,6 +229,12 @@ class _State:
             raise ValueError(
                 f"embed_sum: expected the shape of codes, {self.codes.shape}, got {self.sums.shape}"
             )
+        arrays = {"codes": self.codes, "cluster_size": self.sizes, "embed_sum": self.sums}
+        for one, other in combinations(arrays, 2):
+            if np.shares_memory(arrays[one], arrays[other]):
+                raise ValueError(
+                    f"{one}, {other}: share memory, and both are changed in place; copy one of them"
+                )
 
 
 def _writable(x: Any, name: str) -> Array:
@@ -232,8 +250,17 @@ def _writable(x: Any, name: str) -> Array:
     return array
 
 
-def _moved(old: Array, new: Array, decay: float) -> npt.NDArray[np.float64]:
-    return np.asarray(old.astype(np.float64) * decay + new.astype(np.float64) * (1 - decay))
+def _moved(old: Array, new: Array, decay: float) -> Array:
+    return np.asarray(old.astype(np.float64) * decay + new.astype(np.float64) * (1 - decay)).astype(old.dtype)
+
+
+def _check_finite(codes: Array, sizes: Array, sums: Array) -> None:
+    finite = np.isfinite(codes).all(axis=1) & np.isfinite(sizes) & np.isfinite(sums).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"sums: the moving average of code {int(finite.argmin())} would not be finite in {sums.dtype}; leave out "
+            "rows with NaN or infinity by the id -1, or scale the features down"
+        )
 
 
 def _unit_or_before(vectors: npt.NDArray[np.float64], before: Array) -> npt.NDArray[np.float64]:
