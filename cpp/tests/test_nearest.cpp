@@ -45,15 +45,10 @@ struct Shape {
 // Around the panels, boxes, branches and groups; dimensions with kernels of their own and without.
 std::vector<Shape> shapes() {
   std::vector<Shape> all;
-  const std::vector<int64_t> codes = kEmulated
-                                         ? std::vector<int64_t>{1, 33, 64, 257}
-                                         : std::vector<int64_t>{1, 2, 31, 33, 64, 65, 97, 256, 257, 513};
-  const std::vector<int64_t> dims = kEmulated ? std::vector<int64_t>{1, 3, 8, 17}
-                                              : std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 33};
-  for (const int64_t n_codes : codes)
-    for (const int64_t n_dims : dims) all.push_back({n_codes, n_dims});
-  all.push_back(
-      {kEmulated ? 1100 : 4500, 2});  // more leaves than a mask holds; more than one group of branches
+  for (const int64_t n_codes : {1, 2, 31, 33, 64, 65, 97, 256, 257, 513})
+    for (const int64_t n_dims : {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 33}) all.push_back({n_codes, n_dims});
+  all.push_back({1100, 2});  // more leaves than a mask holds
+  all.push_back({4500, 2});  // more than one group of branches
   return all;
 }
 
@@ -115,7 +110,7 @@ template <class T> void test_routes(Isa isa) {
   Random random(1);
   for (const Shape& shape : shapes())
     for (const Kind kind : kKinds) {
-      const auto problem = make_problem<T>(kind, kEmulated ? 5 : 9, shape.n_codes, shape.n_dims, random);
+      const auto problem = make_problem<T>(kind, 9, shape.n_codes, shape.n_dims, random);
       std::vector<int64_t> ks = {1};
       if (shape.n_codes > 2) ks.push_back(3);
       check_routes(problem, false, ks, isa, "routes");
@@ -126,7 +121,7 @@ template <class T> void test_routes(Isa isa) {
 template <class T> void test_every_k(Isa isa) {
   Random random(2);
   std::vector<int64_t> ks;
-  for (int64_t k = 1; k <= 70; k += kEmulated ? 23 : 1) ks.push_back(k);
+  for (int64_t k = 1; k <= 70; ++k) ks.push_back(k);
   for (const Kind kind : {Kind::gaussian, Kind::grid, Kind::few})
     for (const int64_t n_dims : {2, 9})
       for (const bool dot : {false, true})
@@ -135,7 +130,7 @@ template <class T> void test_every_k(Isa isa) {
 
 template <class T> void test_every_number_of_rows(Isa isa) {
   Random random(3);
-  for (int64_t n = 0; n <= (kEmulated ? 18 : 70); ++n)
+  for (int64_t n = 0; n <= 70; ++n)
     for (const Shape& shape : {Shape{100, 3}, Shape{70, 16}, Shape{70, 3}})
       check_routes(make_problem<T>(Kind::gaussian, n, shape.n_codes, shape.n_dims, random), false, {1}, isa,
                    "rows");
@@ -146,16 +141,18 @@ template <class T> void test_every_number_of_rows(Isa isa) {
 // Each code is in one leaf, and in the boxes of its leaf and branch.
 template <class T> void test_boxes_hold_their_codes() {
   Random random(4);
-  for (const int64_t n_codes : {1, 16, 17, 255, 257, 4097})
+  for (const int64_t n_codes : {1, 16, 17, 255, 257, 4097, 33000})  // the last one by several threads
     for (const Kind kind : {Kind::gaussian, Kind::grid, Kind::any_bits, Kind::few}) {
       constexpr int64_t n_dims = 3;
       const auto problem = make_problem<T>(kind, 1, n_codes, n_dims, random);
       const CodeBoxes<T> boxes(problem.codes.data(), n_codes, n_dims);
       const BoxView<T> view = boxes.view();
-      CHECK(view.n_branches % kBoxFan == 0 && view.n_branches * kBoxFan * kBoxFan >= n_codes);
+      CHECK(view.n_branches % kBoxFan == 0 && view.n_branches >= view.n_filled);
+      CHECK((view.n_filled - 1) * kBoxFan * kBoxFan < n_codes &&
+            n_codes <= view.n_filled * kBoxFan * kBoxFan);
       std::vector<int> seen(static_cast<size_t>(n_codes), 0);
       bool inside = true;
-      for (int64_t place = 0; place < view.n_branches * kBoxFan * kBoxFan; ++place) {
+      for (int64_t place = 0; place < view.n_filled * kBoxFan * kBoxFan; ++place) {
         const int32_t id = view.ids[place];
         const int64_t leaf = place / kBoxFan, branch = leaf / kBoxFan;
         for (int64_t j = 0; j < n_dims; ++j) {
@@ -306,7 +303,7 @@ void test_filter_kernels(Isa isa) {
   CHECK((kernels == nullptr) == (isa == Isa::scalar));
   if (kernels == nullptr) return;
   Random random(7);
-  for (const int64_t n_codes : {64, 65, 127, 1000, kEmulated ? 1500 : 5000})
+  for (const int64_t n_codes : {64, 65, 127, 1000, 5000})
     for (const int64_t n_dims : {1, 2, 7, 16, 33})
       for (const bool dot : {false, true}) {
         const int64_t n_rows = 1 + static_cast<int64_t>(random() % 20);

@@ -24,5 +24,46 @@ inline simde__m512 evtok_emulated_fmadd(simde__m512 a, simde__m512 b, simde__m51
   for (int lane = 0; lane < 16; ++lane) z.f32[lane] = __builtin_fmaf(x.f32[lane], y.f32[lane], z.f32[lane]);
   return simde__m512_from_private(z);
 }
+inline simde__m512d evtok_emulated_fmadd(simde__m512d a, simde__m512d b, simde__m512d c) {
+  simde__m512d_private x = simde__m512d_to_private(a), y = simde__m512d_to_private(b),
+                       z = simde__m512d_to_private(c);
+  for (int lane = 0; lane < 8; ++lane) z.f64[lane] = __builtin_fma(x.f64[lane], y.f64[lane], z.f64[lane]);
+  return simde__m512d_from_private(z);
+}
 #undef _mm512_fmadd_ps
 #define _mm512_fmadd_ps(a, b, c) evtok_emulated_fmadd((a), (b), (c))
+#undef _mm512_fmadd_pd
+#define _mm512_fmadd_pd(a, b, c) evtok_emulated_fmadd((a), (b), (c))
+
+#undef _mm512_madd_epi16  // an alias of four arguments there
+#define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16((a), (b))
+
+#ifndef _MM_CMPINT_LE
+#define _MM_CMPINT_LE 2
+#define _mm512_cmp_epi32_mask(a, b, le) simde_mm512_cmple_epi32_mask((a), (b))
+#endif
+
+// The lowest lane.
+inline float evtok_emulated_lowest(simde__m512 a) {
+  const simde__m512_private lanes = simde__m512_to_private(a);
+  float lowest = lanes.f32[0];
+  for (int lane = 1; lane < 16; ++lane) lowest = lanes.f32[lane] < lowest ? lanes.f32[lane] : lowest;
+  return lowest;
+}
+inline double evtok_emulated_lowest(simde__m512d a) {
+  const simde__m512d_private lanes = simde__m512d_to_private(a);
+  double lowest = lanes.f64[0];
+  for (int lane = 1; lane < 8; ++lane) lowest = lanes.f64[lane] < lowest ? lanes.f64[lane] : lowest;
+  return lowest;
+}
+inline int32_t evtok_emulated_lowest(simde__m512i a) {
+  const simde__m512i_private lanes = simde__m512i_to_private(a);
+  int32_t lowest = lanes.i32[0];
+  for (int lane = 1; lane < 16; ++lane) lowest = lanes.i32[lane] < lowest ? lanes.i32[lane] : lowest;
+  return lowest;
+}
+#ifndef _mm512_reduce_min_ps
+#define _mm512_reduce_min_ps(a) evtok_emulated_lowest(a)
+#define _mm512_reduce_min_pd(a) evtok_emulated_lowest(a)
+#define _mm512_reduce_min_epi32(a) evtok_emulated_lowest(a)
+#endif
