@@ -118,7 +118,8 @@ CodeSearch<T>::CodeSearch(const T* codes, int64_t n_codes, int64_t n_dims, Metri
       largest_(largest_magnitude(codes, n_codes * n_dims)) {
   if (!is_finite(largest_)) throw std::invalid_argument("codebook: expected finite numbers");
   const FloatEnvironment environment;
-  if (metric == Metric::l2) boxes_ = CodeBoxes<T>(codes, n_codes, n_dims);
+  if (metric == Metric::l2 && CodeBoxes<T>::worth_building(n_codes, n_dims))
+    boxes_ = CodeBoxes<T>(codes, n_codes, n_dims);
   filter_ = FilterCodes<T>(codes, n_codes, n_dims, metric != Metric::l2);
 }
 

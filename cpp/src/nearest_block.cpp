@@ -92,7 +92,7 @@ BlockSearch<T>::BlockSearch(const CodePanels<T>& panels, const CodeBoxes<T>& box
       scan_small_(dot || panels.n_codes() > kSmallCodes || panels.n_dims() > kSmallDims
                       ? nullptr
                       : scan_small_for<T>(isa)),
-      search_boxes_(dot ? nullptr : search_boxes_for<T>(isa)),
+      search_boxes_(boxes.usable() ? search_boxes_for<T>(isa) : nullptr),
       kernels_(filter.usable() ? filter_kernels(isa) : nullptr) {}
 
 template <class T>

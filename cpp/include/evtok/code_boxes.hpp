@@ -18,9 +18,9 @@ inline constexpr int kBoxFan = 16;
 /// What a kernel reads, borrowed. Places without a code or a box hold infinity, and the id INT32_MAX.
 template <class T> struct BoxView {
   const T* branches;   // (n_branches / kBoxFan, n_dims, 2, kBoxFan): lo and hi of each branch
-  const T* leaves;     // (n_branches, n_dims, 2, kBoxFan): lo and hi of the leaves of each branch
-  const T* codes;      // (n_branches * kBoxFan, n_dims, kBoxFan)
-  const int32_t* ids;  // (n_branches * kBoxFan, kBoxFan)
+  const T* leaves;     // (n_filled, n_dims, 2, kBoxFan): lo and hi of the leaves of each branch
+  const T* codes;      // (n_filled * kBoxFan, n_dims, kBoxFan)
+  const int32_t* ids;  // (n_filled * kBoxFan, kBoxFan)
   int64_t n_branches;  // a multiple of kBoxFan
   int64_t n_filled;    // branches that hold a code: the first ones
   int64_t n_dims;
@@ -32,7 +32,12 @@ public:
   /// codes (n_codes, n_dims) row-major, finite, borrowed for this call.
   CodeBoxes(const T* codes, int64_t n_codes, int64_t n_dims);
 
+  /// False before it is given codes.
+  bool usable() const { return n_filled_ > 0; }
   BoxView<T> view() const;
+
+  /// True where boxes can be faster than the other routes, and their padding is small beside the codes.
+  static bool worth_building(int64_t n_codes, int64_t n_dims) { return n_codes >= 64 && n_dims <= 64; }
 
 private:
   int64_t n_dims_ = 0, n_branches_ = 0, n_filled_ = 0;

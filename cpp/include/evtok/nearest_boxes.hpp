@@ -114,7 +114,7 @@ public:
       for (int v = 0; v < kVectors; ++v) of_branches[v] = Lanes::load(bounds + first + v * kWidth);
       for (uint32_t left = Lanes::within(of_branches, Lanes::all(worst_)); left != 0; left &= left - 1) {
         const int64_t branch = first + __builtin_ctz(left);
-        if (branch == start.branch) continue;
+        if (branch == start.branch || branch >= boxes_.n_filled) continue;
         leaf_bounds(branch, bound);
         search_leaves(branch, Lanes::within(bound, Lanes::all(worst_)));
       }
