@@ -160,6 +160,11 @@ def read_only(x: Array) -> Array:
     return view
 
 
+def frozen(x: Array) -> Array:
+    """Return a copy of `x` that nobody can make writable again."""
+    return np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape)
+
+
 def from_awkward(objects: ak.Array) -> tuple[Array, dict[str, Array]]:
     """Take offsets and columns out of an awkward array of lists of records."""
     ak = require("awkward", extra="io")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from evtok import _arrays
-from evtok._optional import require
+from evtok import _arrays, _core
+from evtok.codebook._ragged import Lists
 
 Array = npt.NDArray[Any]
 OnInvalid = Literal["raise", "sentinel"]
@@ -57,7 +57,7 @@ def common_dtype(x: Array, codes: Array, dtype: npt.DTypeLike | None) -> np.dtyp
     if of_x == of_codes:
         return of_x
     narrow = x if of_x == np.float32 else codes
-    if narrow.dtype != np.float32:  # integers and float16 are exact in either
+    if narrow.dtype.newbyteorder("=") != np.float32:  # integers and float16 are exact in either
         return np.dtype(np.float64)
     raise TypeError(
         f"x, codebook: expected one dtype, got {x.dtype} and {codes.dtype}; convert one of them, or say in which dtype "
@@ -83,58 +83,43 @@ class Rows:
 
     def __init__(self, x: Any) -> None:
         self._x = x
-        self._lists: list[Array] = []  # offsets of ragged levels, outermost first
-        if _arrays.kind(x) == "awkward":
-            x = self._unwrap(x)
-        self.values = _arrays.to_numpy(x, "x")
+        self._lists = Lists(x, 1, "x") if _arrays.kind(x) == "awkward" else None
+        self.values = _arrays.to_numpy(x if self._lists is None else self._lists.content, "x")
         if self.values.ndim < 1:
             raise ValueError("x: expected shape (..., D), got a single number")
         self.shape = self.values.shape[:-1]
 
     def check_dims(self, n_dims: int) -> None:
         """Refuse vectors of another number of dimensions."""
+        if self._lists is not None and 0 in self.shape:  # lists without a vector do not know its length
+            self.values = np.empty((*self.shape, n_dims), self.values.dtype)
         if self.values.shape[-1] != n_dims:
             raise ValueError(
                 f"x: expected shape (..., {n_dims}) as the codebook has {n_dims} dimensions, got {self.values.shape}"
             )
 
-    def _unwrap(self, x: Any) -> Array:
-        """Take the ragged levels off an awkward array of vectors; returns its vectors (n, D)."""
-        ak = require("awkward", extra="io")
-        if x.ndim > 1:
-            try:
-                x = ak.to_regular(x, axis=-1)
-            except ValueError as error:
-                raise ValueError(
-                    f"x: expected vectors of one length in the innermost lists, got {x.type}"
-                ) from error
-        layout = ak.to_packed(x).layout
-        while (
-            isinstance(layout, (ak.contents.ListOffsetArray, ak.contents.RegularArray))
-            and layout.purelist_depth > 2
-        ):
-            layout = layout.to_ListOffsetArray64(True)
-            self._lists.append(np.asarray(layout.offsets.data))
-            layout = layout.content
-        return _arrays.to_numpy(ak.Array(layout), "x")
-
     def flags(self, mask: Any | None) -> npt.NDArray[np.uint8] | None:
         """Return a mask (...) of these rows as bytes (n,); None if there is none."""
         if mask is None:
             return None
-        if self._lists and _arrays.kind(mask) == "awkward":
-            mask = require("awkward", extra="io").flatten(mask, axis=None)
+        if self._lists is not None:
+            lists = Lists(mask, 0, "mask") if _arrays.kind(mask) == "awkward" else None
+            if lists is None or not lists.same_as(self._lists):
+                raise ValueError(
+                    "mask: expected an awkward array with one boolean for each vector of x, in the same lists"
+                )
+            mask = lists.content
         flags = _arrays.to_numpy(mask, "mask")
-        if flags.dtype.kind != "b" or flags.shape != self.shape:
+        if (flags.dtype.kind != "b" and flags.size) or flags.shape != self.shape:
             raise ValueError(
                 f"mask: expected booleans of shape {self.shape}, got {flags.dtype} {flags.shape}"
             )
-        return np.ascontiguousarray(flags).reshape(-1).view(np.uint8)
+        return np.ascontiguousarray(flags, np.bool_).reshape(-1).view(np.uint8)
 
     def pieces(self, dtype: np.dtype[Any], n_bytes: int | None = None) -> Iterator[tuple[int, int, Array]]:
         """Yield (start, stop, rows start to stop) as contiguous `dtype`: the whole at once, or copies of `n_bytes`."""
-        n = int(np.prod(self.shape, dtype=np.int64))
         n_dims = self.values.shape[-1]
+        n = self.values.size // n_dims
         flags = self.values.flags
         if self.values.dtype == dtype and flags.c_contiguous and flags.aligned:
             yield 0, n, self.values.reshape(n, n_dims)
@@ -147,14 +132,15 @@ class Rows:
                 if self.shape
                 else self.values[None]
             )
-            # An overflow is an infinity, which is reported as an invalid row.
-            with np.errstate(over="ignore"):
-                yield start, stop, np.require(piece, dtype, ("C", "A"))
+            # An overflow is an infinity, reported as an invalid row; a caller's rounding mode must not reach them.
+            with np.errstate(over="ignore"), _core.FloatEnvironment():
+                converted = np.require(piece, dtype, ("C", "A"))
+            yield start, stop, converted
 
     def refuse(self, row: int, reason: str) -> NoReturn:
         """Raise ValueError: row `row` is invalid, for this reason."""
         place = ""
-        if len(self.shape) > 1 and not self._lists:
+        if len(self.shape) > 1:
             place = f" (index {tuple(int(i) for i in np.unravel_index(row, self.shape))})"
         raise ValueError(
             f'x: row {row}{place} {reason}; drop or mask such rows, or use on_invalid="sentinel"'
@@ -162,12 +148,8 @@ class Rows:
 
     def wrap(self, result: Array) -> Any:
         """Return a result with one entry (or k entries) a row as an array of the kind of the input."""
-        if _arrays.kind(self._x) == "awkward":
-            ak = require("awkward", extra="io")
-            layout = ak.from_numpy(result, regulararray=True).layout
-            for offsets in reversed(self._lists):
-                layout = ak.contents.ListOffsetArray(ak.index.Index64(offsets), layout)
-            return ak.Array(layout)
+        if self._lists is not None:
+            return self._lists.put_back(result)
         if result.ndim == 0 and _arrays.kind(self._x) != "torch":
             return result[()]
         return _arrays.like(result, self._x)
@@ -196,13 +178,16 @@ def checked_ids(ids: Any, n_codes: int, name: str = "ids") -> Array:
     return codes
 
 
-def checked_out(out: Any, shape: tuple[int, ...], x: Array) -> npt.NDArray[np.int32]:
-    """Check an array that the caller gives for the ids."""
+def checked_out(
+    out: Any, shape: tuple[int, ...], inputs: Mapping[str, Array | None]
+) -> npt.NDArray[np.int32]:
+    """Check an array that the caller gives for the ids; `inputs` must not share its memory."""
     if not isinstance(out, np.ndarray) or out.dtype != np.int32 or out.shape != shape:
         got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ValueError(f"out: expected an int32 NumPy array of shape {shape} (ids are int32), got {got}")
     if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
         raise ValueError("out: expected a contiguous writable array")
-    if np.may_share_memory(out, x):
-        raise ValueError("out: shares memory with x; give it memory of its own")
+    for name, values in inputs.items():
+        if values is not None and np.may_share_memory(out, values):
+            raise ValueError(f"out: shares memory with {name}; give it memory of its own")
     return out

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from evtok import _arrays, _core
 from evtok.codebook import _rows
+from evtok.codebook._ragged import Lists
 from evtok.codebook._rows import OnInvalid
-from evtok.codebook.lookup import Metric, search
+from evtok.codebook.lookup import Metric, search, search_plain
 
 if TYPE_CHECKING:
     from evtok.codebook.health import CodebookHealth
@@ -42,11 +43,6 @@ class Codebook:
         Each a number or an array (D,): the codes become ``vectors * scale + bias``, in float64, rounded once. For a
         vqtorch codebook the scale is ``1 + affine_lr * affine_transform.scale``.
 
-    Attributes
-    ----------
-    vectors : array (K, D), read-only
-        float32 or float64, after the affine, before any normalisation.
-
     Raises
     ------
     ValueError
@@ -61,6 +57,8 @@ class Codebook:
             raise ValueError(
                 f"vectors: expected shape (K, D) with at least one code of one dimension, got {codes.shape}"
             )
+        if codes.shape[0] >= 2**31:
+            raise ValueError(f"vectors: ids are int32, so fewer than 2**31 codes fit, got {codes.shape[0]}")
         if metric not in ("l2", "cosine", "dot"):
             raise ValueError(f'metric: expected "l2", "cosine" or "dot", got {metric!r}')
         dtype = _rows.natural_dtype(codes, "vectors")
@@ -69,20 +67,22 @@ class Codebook:
             if affine is not None:
                 codes = _apply_affine(codes, affine)
             codes = np.array(codes, dtype, order="C")  # a copy: the caller may change his
-        finite = np.isfinite(codes).all(axis=1)
-        if not finite.all():
+        if not np.isfinite(codes).all():
+            finite = np.isfinite(codes).all(axis=1)
             raise ValueError(
                 f"vectors: expected finite numbers, got NaN or infinity in code {int(finite.argmin())}"
             )
-        self.metric: Metric = metric
-        self.vectors = _arrays.read_only(codes)
+        self._metric: Metric = metric
+        self._vectors = _arrays.frozen(codes)
         self._lock = threading.Lock()
         self._others: dict[np.dtype[Any], _Prepared] = {}
         self._prepared = self._prepare(dtype)
 
     def _prepare(self, dtype: np.dtype[Any]) -> _Prepared:
-        with _core.FloatEnvironment():
+        with np.errstate(over="ignore"), _core.FloatEnvironment():
             codes = np.require(self.vectors, dtype, ("C", "A"))
+        if not np.isfinite(codes).all():
+            raise ValueError(f"dtype: a code overflows in {dtype}; compute in float64")
         if self.metric == "cosine":
             codes = _core.normalise_codes(codes)
         search_class = _core.CodeSearchFloat32 if dtype == np.float32 else _core.CodeSearchFloat64
@@ -96,6 +96,16 @@ class Codebook:
             if dtype not in self._others:
                 self._others[dtype] = self._prepare(dtype)
             return self._others[dtype]
+
+    @property
+    def vectors(self) -> npt.NDArray[Any]:
+        """The codes (K, D), read-only; float32 or float64, after the affine, before any normalisation."""
+        return self._vectors
+
+    @property
+    def metric(self) -> Metric:
+        """What "nearest" means: "l2", "cosine" or "dot"."""
+        return self._metric
 
     @property
     def n_codes(self) -> int:
@@ -136,9 +146,25 @@ class Codebook:
         out: npt.NDArray[np.int32] | None = None,
     ) -> Any:
         """Return the index of the code that each vector of `x` (..., D) is nearest to; see `evtok.nearest`."""
+        if (
+            type(x) is np.ndarray
+            and x.ndim == 2
+            and x.dtype == self._vectors.dtype
+            and x.shape[1] == self._vectors.shape[1]
+            and x.flags.carray
+            and k == 1
+            and on_invalid == "raise"
+            and not (return_distance or return_margin)
+            and mask is None
+            and dtype is None
+            and out is None
+        ):
+            ids = search_plain(self, x, threads)
+            if ids is not None:
+                return ids
         return search(
             self,
-            _rows.Rows(x),
+            x,
             k=k,
             return_distance=return_distance,
             return_margin=return_margin,
@@ -159,6 +185,9 @@ class Codebook:
         ValueError
             An id is below 0 or not below K; nothing wraps around.
         """
+        if _arrays.kind(ids) == "awkward":
+            lists = Lists(ids, 0, "ids")
+            return lists.put_back(self.vectors[_rows.checked_ids(lists.content, self.n_codes)])
         return _arrays.like(self.vectors[_rows.checked_ids(ids, self.n_codes)], ids)
 
     def health(self, x: Any, **options: Any) -> CodebookHealth:

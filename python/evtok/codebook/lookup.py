@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -38,7 +39,7 @@ def nearest(
     x : real numbers (..., D)
         NumPy array, torch tensor on the CPU, or awkward array whose innermost lists have length D; any layout.
     codebook : real numbers (K, D), or Codebook
-        A `Codebook` is prepared once and serves many calls; it has its own metric.
+        A `Codebook` is prepared once and serves many calls; `metric` must be the one that it was prepared for.
     metric : "l2", "cosine" or "dot"
         Squared Euclidean distance, or the largest product with the codes as they are ("dot") or normalised ("cosine").
     k : int
@@ -79,23 +80,26 @@ def nearest(
     float16 and bfloat16, and integers of at most 16 bits, are computed in float32, which holds them exactly; wider
     integers in float64, up to 2**53. The id is defined by a chain of fused multiply-adds in that dtype
     (`evtok.reference.nearest`), in the order of the coordinates; it does not depend on the other rows, the threads or
-    the machine. Its exact distance is at most a factor 1 + 2 (D + 2) 2**-24 (float32) above the true minimum.
+    the machine. Its exact distance is at most a factor (1 + 2**-23)**(D + 2) (float32) above the true minimum,
+    where nothing underflows.
     """
     from evtok.codebook.codebook import Codebook
 
-    rows = _rows.Rows(x)
     if isinstance(codebook, Codebook):
-        if metric not in ("l2", codebook.metric):
-            raise ValueError(f"metric: this codebook was prepared for {codebook.metric!r}, got {metric!r}")
+        if metric != codebook.metric:
+            raise ValueError(
+                f"metric: this codebook was prepared for {codebook.metric!r}, got {metric!r}; name that one"
+            )
         prepared = codebook
     else:
         codes = _arrays.to_numpy(codebook, "codebook")
-        wanted = _rows.common_dtype(rows.values, codes, dtype)
-        with _core.FloatEnvironment():  # a caller's rounding mode must not reach the codes
-            prepared = Codebook(codes.astype(wanted, copy=False), metric=metric)
-    return search(
-        prepared,
-        rows,
+        wanted = _rows.common_dtype(_rows.Rows(x).values, codes, dtype)
+        # An overflow is an infinity, which Codebook refuses; a caller's rounding mode must not reach the codes.
+        with np.errstate(over="ignore"), _core.FloatEnvironment():
+            codes = codes.astype(wanted, copy=False)
+        prepared = Codebook(codes, metric=metric)
+    return prepared.nearest(
+        x,
         k=k,
         return_distance=return_distance,
         return_margin=return_margin,
@@ -107,9 +111,24 @@ def nearest(
     )
 
 
+def search_plain(
+    codebook: Codebook, x: npt.NDArray[Any], threads: int | None
+) -> npt.NDArray[np.int32] | None:
+    """Return the ids of contiguous rows x (n, D) of the codebook's dtype; None where a row is invalid.
+
+    The short way of `search` for calls of a few rows, which would cost more to check than to search.
+    """
+    ids = np.empty((x.shape[0], 1), np.int32)
+    refused, _, _ = codebook.prepared(x.dtype).kernel.search(x, None, threads or 0, ids, None, None)
+    if refused:
+        return None
+    _backend.used_native()
+    return ids.reshape(-1)
+
+
 def search(
     codebook: Codebook,
-    rows: _rows.Rows,
+    x: Any,
     *,
     k: int,
     return_distance: bool,
@@ -122,13 +141,19 @@ def search(
 ) -> Any:
     """Do the work of `nearest` with a prepared codebook."""
     _rows.check_on_invalid(on_invalid)
+    k = operator.index(k)
     if not 1 <= k <= codebook.n_codes:
         raise ValueError(f"k: expected 1 to {codebook.n_codes}, the number of codes, got {k}")
+    rows = _rows.Rows(x)
     rows.check_dims(codebook.n_dims)
     computed = codebook.prepared(_rows.common_dtype(rows.values, codebook.vectors, dtype))
     skipped = rows.flags(mask)
     shape = rows.shape if k == 1 else (*rows.shape, k)
-    ids = np.empty(shape, np.int32) if out is None else _rows.checked_out(out, shape, rows.values)
+    ids = (
+        np.empty(shape, np.int32)
+        if out is None
+        else _rows.checked_out(out, shape, {"x": rows.values, "mask": skipped})
+    )
     distance = np.empty(shape, computed.dtype) if return_distance else None
     margin = np.empty(rows.shape, computed.dtype) if return_margin else None
 
