@@ -13,6 +13,7 @@ import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -297,8 +298,6 @@ def test_modules_that_cannot_be_kept_are_refused_with_the_reason() -> None:
         def forward(self, x: Any) -> Any:
             return super().forward(x) + 1
 
-    hooked = nn.Linear(2, 2)
-    hooked.register_forward_hook(lambda *_: None)
     for module, message in (
         (nn.Sequential(nn.Linear(2, 2), nn.Tanh()), r"module\[1\]: a Tanh cannot be kept in a tokenizer"),
         (
@@ -309,11 +308,90 @@ def test_modules_that_cannot_be_kept_are_refused_with_the_reason() -> None:
         (nn.Sequential(), "expected at least one Linear"),
         (nn.Sequential(Mine(2, 2)), "whose forward pass is not known"),
         (nn.Linear(2, 2).double(), r"module.weight: expected float32, got float64; use module.float\(\)"),
-        (hooked, "hooks and parametrizations"),
         (torch.relu, "expected a module of torch.nn"),
     ):
         with pytest.raises(TypeError, match=message):
             CodebookTokenizer.from_torch(PLAIN, module, codes(4, 2))
+
+
+def test_modules_that_compute_something_else_are_refused_with_the_reason() -> None:
+    """Each gives another vector than its weights alone do."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch.nn.utils.prune")
+    nn = torch.nn
+    two = torch.ones(1, 2)
+
+    def network() -> Any:
+        layers = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Dropout(), nn.Identity()).eval()
+        with torch.no_grad():
+            layers[0].weight.copy_(torch.eye(2))
+            layers[0].bias.fill_(1)
+        return layers
+
+    class Doubled(nn.Module):  # type: ignore[name-defined, misc]
+        def forward(self, weight: Any) -> Any:
+            return 2 * weight
+
+    class Twice(nn.Sequential):  # type: ignore[name-defined, misc]
+        def forward(self, x: Any) -> Any:
+            return super().forward(super().forward(x))
+
+    def hook(place: int | None) -> Any:
+        module = network()
+        part = module if place is None else module[place]
+        part.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+        return module
+
+    def pre_hook(place: int | None) -> Any:
+        module = network()
+        part = module if place is None else module[place]
+        part.register_forward_pre_hook(lambda _module, inputs: (2 * inputs[0],))
+        return module
+
+    def own_forward(place: int | None) -> Any:
+        module = network()
+        part = module if place is None else module[place]
+        before = part.forward
+        part.forward = lambda x: 2 * before(x)
+        return module
+
+    def parametrized() -> Any:
+        module = network()
+        nn.utils.parametrize.register_parametrization(module[0], "weight", Doubled())
+        return module
+
+    def pruned() -> Any:
+        module = network()
+        nn.utils.prune.custom_from_mask(module[0], "weight", torch.zeros(2, 2))
+        return module
+
+    places = (None, 0, 1, 2, 3)
+    for make, message in (
+        *((partial(hook, place), "forward hooks cannot be kept") for place in places),
+        *((partial(pre_hook, place), "forward hooks cannot be kept") for place in places),
+        *((partial(own_forward, place), "has a forward of its own") for place in places),
+        (parametrized, r"module\[0\]: parametrizations cannot be kept"),
+        (pruned, r"module\[0\]: forward hooks cannot be kept"),
+        (lambda: Twice(*network()), "whose forward pass is not known"),
+    ):
+        module = make()
+        assert not torch.equal(module(two), network()(two))
+        with pytest.raises(TypeError, match=message):
+            CodebookTokenizer.from_torch(PLAIN, module, codes(4, 2))
+    removed = parametrized()
+    nn.utils.parametrize.remove_parametrizations(removed[0], "weight")
+    assert FeatureNetwork.from_torch(removed).layers[0].weight.tolist() == [[2, 0], [0, 2]]
+
+
+def test_weight_norm_is_refused_with_the_reason() -> None:
+    torch = pytest.importorskip("torch")
+    new = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 2))
+    with pytest.raises(TypeError, match="module: parametrizations cannot be kept"):
+        CodebookTokenizer.from_torch(PLAIN, new, codes(4, 2))
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        old = torch.nn.utils.weight_norm(torch.nn.Linear(2, 2))
+    with pytest.raises(TypeError, match=r"module: forward hooks cannot be kept .* weight_norm"):
+        CodebookTokenizer.from_torch(PLAIN, old, codes(4, 2))
 
 
 # ---- tokens -------------------------------------------------------------------------------------------------------

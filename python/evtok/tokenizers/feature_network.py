@@ -132,7 +132,8 @@ class FeatureNetwork:
         Raises
         ------
         TypeError
-            Another module, which evtok cannot compute with the same bits everywhere.
+            Another module, which evtok cannot compute with the same bits everywhere; or one of these that computes
+            something else, by a hook, a parametrization or a forward of its own.
         """
         layers: list[Dense] = []
         for path, part in _flat(module, ""):
@@ -205,11 +206,7 @@ class FeatureNetwork:
 
 def _flat(module: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Yield the modules in a nest of Sequentials, each with its place."""
-    if type(module).__module__.split(".", 1)[0] != "torch":
-        raise TypeError(
-            f"module{path}: expected a module of torch.nn, got {type(module).__module__}.{type(module).__qualname__}, "
-            "whose forward pass is not known"
-        )
+    _check_forward(module, path)
     if type(module).__name__ != "Sequential":
         yield path, module
         return
@@ -217,11 +214,29 @@ def _flat(module: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield from _flat(part, f"{path}[{k}]")
 
 
-def _dense(linear: Any, path: str) -> Dense:
-    if linear._forward_hooks or linear._forward_pre_hooks or hasattr(linear, "parametrizations"):
+def _check_forward(module: Any, path: str) -> None:
+    """Refuse a module that may compute something else than the class of torch.nn whose name it has."""
+    kind = type(module)
+    if hasattr(module, "parametrizations"):
         raise TypeError(
-            f"module{path}: hooks and parametrizations cannot be kept in a tokenizer; remove them first"
+            f"module{path}: parametrizations cannot be kept in a tokenizer; make their weights plain first, with "
+            "torch.nn.utils.parametrize.remove_parametrizations"
         )
+    if not kind.__module__.startswith("torch.nn.modules."):
+        raise TypeError(
+            f"module{path}: expected a module of torch.nn, got {kind.__module__}.{kind.__qualname__}, whose forward "
+            "pass is not known"
+        )
+    if "forward" in vars(module):
+        raise TypeError(f"module{path}: this {kind.__name__} has a forward of its own, which is not known")
+    if module._forward_hooks or module._forward_pre_hooks:  # weight_norm and prune are hooks, too
+        raise TypeError(
+            f"module{path}: forward hooks cannot be kept in a tokenizer; remove them first, and weight_norm, "
+            "spectral_norm or pruning with their functions in torch.nn.utils"
+        )
+
+
+def _dense(linear: Any, path: str) -> Dense:
     weight = _arrays.to_numpy(linear.weight.detach(), f"module{path}.weight")
     if weight.dtype != np.float32:
         raise TypeError(f"module{path}.weight: expected float32, got {weight.dtype}; use module.float()")
