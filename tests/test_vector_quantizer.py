@@ -448,10 +448,10 @@ dist.destroy_process_group()
 """
 
 
-def run_ranks(n_ranks: int, folder: Path) -> list[dict[str, torch.Tensor]]:
+def run_ranks(n_ranks: int, folder: Path, code: str = RANK) -> list[dict[str, torch.Tensor]]:
     folder.mkdir()
     program = folder / "rank.py"
-    program.write_text(RANK)
+    program.write_text(code)
     outputs = [folder / f"rank{rank}.pt" for rank in range(n_ranks)]
     ranks = [
         subprocess.Popen(
@@ -480,3 +480,31 @@ def test_p14_ranks_end_with_one_codebook_of_fixed_bits_and_none_waits(tmp_path: 
     sizes = first["0.quantizer.cluster_size"].sum().item()
     assert sizes > 8 * 0.8**4 + 0.2 * 30, "a codebook learns from the rows of all ranks"
     assert all(value.isfinite().all() for value in first.values())
+
+
+TOO_FEW_ROWS = """
+import sys
+import torch, torch.distributed as dist
+from evtok.torch import VectorQuantizer
+
+rank, n_ranks, store, output = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+dist.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=n_ranks)
+quantizer = VectorQuantizer(4, 8, kmeans_init=True)
+x = torch.randn(5 if rank == 0 else 50, 4)
+try:
+    quantizer(x)
+    said = "nothing"
+except Exception as error:
+    said = f"{type(error).__name__} {error}"
+quantizer(torch.randn(50, 4))  # all ranks are still in step
+torch.save({"said": list(said.encode()), "codes": quantizer.codes}, output)
+dist.destroy_process_group()
+"""
+
+
+def test_p21_an_error_in_the_kmeans_of_rank_0_reaches_every_rank(tmp_path: Path) -> None:
+    first, second = run_ranks(2, tmp_path / "a", TOO_FEW_ROWS)
+    said = [bytes(each["said"]).decode() for each in (first, second)]
+    assert said[0].startswith("ValueError x: k-means init needs as many rows as there are codes, 8")
+    assert said[1].startswith("RuntimeError x: k-means init failed on rank 0")
+    assert torch.equal(first["codes"], second["codes"])

@@ -94,6 +94,39 @@ moving_average = define(
 # ---- first codes -----------------------------------------------------------------------------------------------------
 
 
+def _start_from_kmeans(
+    codes: Tensor,
+    cluster_size: Tensor,
+    code_sums: Tensor,
+    x: Tensor,
+    mask: Tensor | None,
+    metric: Literal["l2", "cosine"],
+    seed: int,
+) -> None:
+    from evtok.codebook import fit_codebook
+
+    rows = torch.from_numpy(array(x, "x").reshape(-1, x.shape[-1]))
+    usable = torch.isfinite(rows).all(dim=1)
+    if mask is not None:
+        usable &= mask.reshape(-1)
+    if metric == "cosine":
+        usable &= (rows != 0).any(dim=1)
+    rows = rows[usable]
+    n_codes = codes.shape[0]
+    if rows.shape[0] < n_codes:
+        raise ValueError(
+            f"x: k-means init needs as many rows as there are codes, {n_codes}, in the first batch, got "
+            f"{rows.shape[0]}; give a larger first batch, or use kmeans_init=False"
+        )
+    fitted = fit_codebook(rows, n_codes, seed, metric=metric, max_iterations=_KMEANS_ITERATIONS)
+    codes.copy_(torch.from_numpy(fitted.vectors.copy()))
+    if metric == "cosine":
+        rows = normalise_codes(rows)
+    sums, counts = sum_by_code(rows, nearest(rows, codes, metric).ids, n_codes)
+    cluster_size.copy_(counts)
+    code_sums.copy_(sums)
+
+
 def _initialise(
     codes: Tensor,
     cluster_size: Tensor,
@@ -105,34 +138,26 @@ def _initialise(
     seed: int,
     synchronise: bool,
 ) -> None:
-    from evtok.codebook import fit_codebook
-
     if bool(initialised):
         return
     n_ranks = _n_ranks(synchronise)
-    if n_ranks == 1 or dist.get_rank() == 0:
-        rows = torch.from_numpy(array(x, "x").reshape(-1, x.shape[-1]))
-        usable = torch.isfinite(rows).all(dim=1)
-        if mask is not None:
-            usable &= mask.reshape(-1)
-        if metric == "cosine":
-            usable &= (rows != 0).any(dim=1)
-        rows = rows[usable]
-        n_codes = codes.shape[0]
-        if rows.shape[0] < n_codes:
-            raise ValueError(
-                f"x: k-means init needs as many rows as there are codes, {n_codes}, in the first batch, got "
-                f"{rows.shape[0]}; give a larger first batch, or use kmeans_init=False"
-            )
-        fitted = fit_codebook(rows, n_codes, seed, metric=metric, max_iterations=_KMEANS_ITERATIONS)
-        codes.copy_(torch.from_numpy(fitted.vectors.copy()))
-        if metric == "cosine":
-            rows = normalise_codes(rows)
-        sums, counts = sum_by_code(rows, nearest(rows, codes, metric).ids, n_codes)
-        cluster_size.copy_(counts)
-        code_sums.copy_(sums)
+    failed = torch.zeros((), dtype=torch.bool)
+    state = (codes, cluster_size, code_sums)
+    if n_ranks == 1:
+        _start_from_kmeans(*state, x, mask, metric, seed)
+    elif dist.get_rank() == 0:
+        try:
+            _start_from_kmeans(*state, x, mask, metric, seed)
+        except BaseException:
+            dist.broadcast(failed.fill_(True), 0)  # or the other ranks would wait for codes
+            raise
     if n_ranks > 1:
-        for tensor in (codes, cluster_size, code_sums):
+        dist.broadcast(failed, 0)
+        if failed:
+            raise RuntimeError(
+                "x: k-means init failed on rank 0, whose rows it uses; see the error of that rank"
+            )
+        for tensor in state:
             dist.broadcast(tensor, 0)
     initialised.fill_(True)
 
