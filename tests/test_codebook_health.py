@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import python_process
 from evtok import reference_training
 from evtok.codebook.codebook import Codebook
 from evtok.codebook.health import CodebookHealth, health
@@ -241,6 +243,24 @@ def test_the_dictionary_holds_everything() -> None:
     assert document["perplexity"] == report.perplexity
     fields = set(CodebookHealth.__dataclass_fields__)
     assert fields <= set(document)
+
+
+def test_p9_a_callers_rounding_mode_does_not_reach_the_report() -> None:
+    code = """
+    import ctypes
+    from evtok.codebook import Codebook
+    rng = np.random.default_rng(0)
+    report = Codebook(rng.normal(size=(50, 3))).health(rng.normal(size=(5000, 3)))
+    libm = ctypes.CDLL("libm.so.6")
+    for mode in (0, 0x400, 0x800, 0xC00):  # to nearest, down, up and towards zero on x86
+        libm.fesetround(mode)
+        found = report.perplexity, report.error
+        libm.fesetround(0)
+        print(found[0].hex(), found[1].hex())
+    """
+    if platform.machine() != "x86_64":
+        pytest.skip("the number of the rounding mode is that of x86")
+    assert len(set(python_process.run(code).stdout.splitlines())) == 1
 
 
 def test_wrong_arguments_are_named() -> None:

@@ -419,6 +419,19 @@ def test_wrong_arguments_are_named() -> None:
     ):
         with pytest.raises(ValueError, match=f"{argument}: expected"):
             fit_codebook(x, **{"k": 3, argument: value})
+    for argument, value in (
+        ("k", 5.0),
+        ("k", None),
+        ("seed", 1.5),
+        ("seed", "1"),
+        ("batch", 1.5),
+        ("max_iterations", 2.0),
+    ):
+        with pytest.raises(TypeError, match=f"{argument}: expected an integer, got {value!r}"):
+            fit_codebook(x, **{"k": 3, argument: value})
+    assert bits(fit_codebook(x, np.int16(3), np.uint64(1), batch=np.int32(20))) == bits(
+        fit_codebook(x, 3, 1, batch=20)
+    )
 
 
 # ---- promises ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -129,7 +130,8 @@ def fit_codebook(
     Raises
     ------
     TypeError
-        Rows that are not real numbers, that come as an iterator that is read only once, or in different dtypes.
+        Rows that are not real numbers, that come as an iterator that is read only once, or in different dtypes;
+        k, seed, batch or max_iterations that are not integers.
     ValueError
         NaN or infinity in a row (which is named), fewer than k different rows, a zero row with "cosine".
 
@@ -144,7 +146,7 @@ def fit_codebook(
     the rows that it was nearest to in this pass so far and in those before, each pass counting half as much as the
     next.
     """
-    _check(k, batch, metric, max_iterations, tolerance)
+    _check(k, seed, batch, metric, max_iterations, tolerance)
     with _core.FloatEnvironment():
         rows = Chunks(x, unit=metric == "cosine")
         n_rows = rows.count()
@@ -193,7 +195,14 @@ def _codes_to_start_from(
     return given.astype(rows.dtype), 0
 
 
-def _check(k: int, batch: int | None, metric: str, max_iterations: int, tolerance: float) -> None:
+def _check(k: int, seed: int, batch: int | None, metric: str, max_iterations: int, tolerance: float) -> None:
+    for name, value in (("k", k), ("seed", seed), ("batch", batch), ("max_iterations", max_iterations)):
+        if value is None and name == "batch":
+            continue
+        try:
+            operator.index(value)  # type: ignore[arg-type]
+        except TypeError as error:
+            raise TypeError(f"{name}: expected an integer, got {value!r}") from error
     if not 1 <= k < 2**31:
         raise ValueError(f"k: expected 1 to 2**31 - 1 codes, got {k}")
     if batch is not None and batch < 1:

@@ -68,8 +68,9 @@ class CodebookHealth:
         """
         if not self.n_rows:
             return math.nan
-        shares = self.usage[self.usage > 0] / self.n_rows
-        return math.exp(-math.fsum(float(p) * math.log(p) for p in shares))
+        with _core.FloatEnvironment():
+            shares = self.usage[self.usage > 0] / self.n_rows
+            return math.exp(-math.fsum(float(p) * math.log(p) for p in shares))
 
     @property
     def dead_codes(self) -> npt.NDArray[np.int64]:
@@ -79,7 +80,8 @@ class CodebookHealth:
     @property
     def error(self) -> float:
         """Mean squared distance between a vector and its code; NaN without vectors."""
-        return math.fsum(self.errors)
+        with _core.FloatEnvironment():
+            return math.fsum(self.errors)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON can hold it: numbers, lists and strings, None where nothing was measured."""
