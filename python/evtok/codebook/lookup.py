@@ -22,7 +22,7 @@ def nearest(
     x: Any,
     codebook: Any,
     *,
-    metric: Metric = "l2",
+    metric: Metric | None = None,
     k: int = 1,
     return_distance: bool = False,
     return_margin: bool = False,
@@ -39,9 +39,10 @@ def nearest(
     x : real numbers (..., D)
         NumPy array, torch tensor on the CPU, or awkward array whose innermost lists have length D; any layout.
     codebook : real numbers (K, D), or Codebook
-        A `Codebook` is prepared once and serves many calls; `metric` must be the one that it was prepared for.
-    metric : "l2", "cosine" or "dot"
-        Squared Euclidean distance, or the largest product with the codes as they are ("dot") or normalised ("cosine").
+        A `Codebook` is prepared once, for its own metric, and serves many calls.
+    metric : "l2", "cosine" or "dot", optional
+        By default that of a `Codebook`, and "l2" for an array: squared Euclidean distance, or the largest product with
+        the codes as they are ("dot") or normalised ("cosine").
     k : int
         Neighbours to return, 1 to K.
     return_distance, return_margin : bool
@@ -86,10 +87,8 @@ def nearest(
     from evtok.codebook.codebook import Codebook
 
     if isinstance(codebook, Codebook):
-        if metric != codebook.metric:
-            raise ValueError(
-                f"metric: this codebook was prepared for {codebook.metric!r}, got {metric!r}; name that one"
-            )
+        if metric not in (None, codebook.metric):
+            raise ValueError(f"metric: this codebook was prepared for {codebook.metric!r}, got {metric!r}")
         prepared = codebook
     else:
         codes = _arrays.to_numpy(codebook, "codebook")
@@ -97,7 +96,7 @@ def nearest(
         # An overflow is an infinity, which Codebook refuses; a caller's rounding mode must not reach the codes.
         with np.errstate(over="ignore"), _core.FloatEnvironment():
             codes = codes.astype(wanted, copy=False)
-        prepared = Codebook(codes, metric=metric)
+        prepared = Codebook(codes, metric=metric or "l2")
     return prepared.nearest(
         x,
         k=k,
