@@ -58,7 +58,7 @@ class Codebook:
                 f"vectors: expected shape (K, D) with at least one code of one dimension, got {codes.shape}"
             )
         if codes.shape[0] >= 2**31:
-            raise ValueError(f"vectors: ids are int32, so fewer than 2**31 codes fit, got {codes.shape[0]}")
+            raise ValueError(f"vectors: ids are int32, so fewer than 2^31 codes fit, got {codes.shape[0]}")
         if metric not in ("l2", "cosine", "dot"):
             raise ValueError(f'metric: expected "l2", "cosine" or "dot", got {metric!r}')
         dtype = _rows.natural_dtype(codes, "vectors")
