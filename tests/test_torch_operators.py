@@ -134,6 +134,25 @@ def test_p24_many_threads_at_once() -> None:
         assert all(pool.map(work, range(8)))
 
 
+def test_p26_a_child_forked_while_a_thread_looks_up_computes() -> None:
+    code = """
+import os, signal, sys
+import torch
+from evtok.torch import nearest, prepared
+
+x, codes = torch.randn(9, 4), torch.randn(3, 4)
+expected = nearest(x, codes).ids
+with prepared._lock:  # as a thread of the parent may hold it
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(0 if torch.equal(nearest(x, codes).ids, expected) else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+
+
 def test_p9_subnormals_are_computed_whatever_torch_is_told() -> None:
     x, codes, ids = 1e-40 * numbers(30, 3), 1e-40 * numbers(9, 3, seed=1), ids_with_gaps(30, n_codes=9)
     small, ones = 1e-310 * numbers(30, 3).double(), torch.ones(30, 3, dtype=torch.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 _MOST = 4
 _lock = threading.Lock()
 _recent: list[Codebook] = []
+
+
+def _renew_lock() -> None:
+    """A thread of the parent may have held it at the fork; in the child nobody would release it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def prepared(codes: npt.NDArray[Any], metric: Metric) -> Codebook:

@@ -25,7 +25,8 @@ class Quantized(NamedTuple):
     Attributes
     ----------
     quantized : tensor (..., D) of the dtype of x
-        The code of each row; zeros where the row has none. Its gradient goes to x unchanged.
+        The code of each row; zeros where the row has none. Its gradient goes unchanged to what was quantized: to x
+        with "l2"; with "cosine" to x divided by its length, and through that division to x.
     ids : int64 tensor (...)
         Which code; -1 where the row was masked, or invalid and `on_invalid` is "sentinel".
     loss : tensor ()
