@@ -248,6 +248,38 @@ template <class T> void test_bound() {
   CHECK(bound.covered > 2000);
 }
 
+// The threshold leaves room for twice the largest error of an estimate, and for the specification's own
+// rounding. The scale of these problems is 1 and their centre 0.
+template <class T> void check_proof(const Problem<T>& problem, bool dot) {
+  const FilterCodes<T> filter(problem.codes.data(), problem.n_codes, problem.n_dims, dot);
+  std::vector<int16_t> rounded(static_cast<size_t>(2 * filter.n_pairs()));
+  const double slack = filter.round_row(problem.row(0), rounded.data());
+  const std::vector<int64_t> e = estimates(filter, rounded.data(), problem.n_codes);
+  long double worst = 0, row_square = 0, longest = 0;
+  std::vector<long double> h;
+  for (int64_t k = 0; k < problem.n_codes; ++k) {
+    long double square = 0, product = 0;
+    row_square = 0;
+    for (int64_t j = 0; j < problem.n_dims; ++j) {
+      const long double c = problem.code(k)[j], y = problem.row(0)[j];
+      square += c * c;
+      product += c * y;
+      row_square += y * y;
+    }
+    h.push_back((dot ? 0 : square / 2) - product);
+    longest = std::max(longest, std::sqrt(square));
+    worst = std::max(worst, std::abs(h.back() - static_cast<long double>(e[static_cast<size_t>(k)])));
+  }
+  const auto lowest = std::min_element(e.begin(), e.end());
+  const long double true_distance = h[static_cast<size_t>(lowest - e.begin())] + row_square / 2;
+  const long double unit = Limits<T>::epsilon() / 2, steps = static_cast<long double>(problem.n_dims + 2);
+  const long double eta = std::expm1(steps * std::log1p(unit));
+  const long double rounding =
+      dot ? 2 * eta * std::sqrt(row_square) * longest : 2 * eta / (1 - eta) * true_distance;
+  const int32_t threshold = filter.threshold(static_cast<int32_t>(*lowest), slack);
+  CHECK(static_cast<long double>(threshold) >= static_cast<long double>(*lowest) + 2 * worst + rounding);
+}
+
 // Where rounding misleads most: the bound is needed, and it holds.
 template <class T> void test_bound_at_its_limit(Isa isa) {
   for (const int64_t n_dims : {8, 10, 16, 64, 256}) {
@@ -255,6 +287,7 @@ template <class T> void test_bound_at_its_limit(Isa isa) {
       const auto problem = misleading_rows<T>(n_dims, dot);
       Bound bound;
       check_bound(problem, dot, bound);
+      check_proof(problem, dot);
       CHECK(bound.covered == 1 && bound.used_most > (dot ? 0.3 : 0.6));
       CHECK(by_definition(problem, dot, 1).ids[0] == 32);
       check_routes(problem, dot, {1}, isa, "misleading rows");
@@ -262,6 +295,7 @@ template <class T> void test_bound_at_its_limit(Isa isa) {
     const auto problem = misleading_codes<T>(n_dims);
     Bound bound;
     check_bound(problem, false, bound);
+    check_proof(problem, false);
     CHECK(bound.covered == 1 && bound.used_most > 0.6);
     CHECK(by_definition(problem, false, 1).ids[0] == 32);
     check_routes(problem, false, {1}, isa, "misleading codes");
