@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import evtok
@@ -19,6 +19,7 @@ SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128
 # ---- P1: batches ----------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(list(KINDS)),
     st.sampled_from([(5, 3), (65, 8), (300, 2), (300, 16), (513, 5)]),
@@ -122,6 +123,7 @@ def test_p2_zeros_of_either_sign_are_one_number(isa: str, n_dims: int, metric: A
 SHAPES = st.sampled_from([(7, 3), (65, 8), (300, 2), (300, 16)])
 
 
+@settings(max_examples=60, deadline=None)
 @given(SHAPES, st.sampled_from(["gaussian", "clustered", "momenta", "shell", "grid"]), st.integers(-30, 30))
 def test_p4_a_change_of_units_by_a_power_of_two(shape: tuple[int, int], kind: str, power: int) -> None:
     x, codes = problem(kind, 60, *shape)
@@ -133,6 +135,7 @@ def test_p4_a_change_of_units_by_a_power_of_two(shape: tuple[int, int], kind: st
     np.testing.assert_array_equal(evtok.nearest(x * unit, codes * unit), ids)
 
 
+@settings(max_examples=60, deadline=None)
 @given(SHAPES, st.sampled_from(list(KINDS)), st.integers(1, 20), st.sampled_from(METRICS))
 def test_p4_more_dimensions_that_are_zero(shape: tuple[int, int], kind: str, more: int, metric: Any) -> None:
     x, codes = problem(kind, 60, *shape)
@@ -148,6 +151,7 @@ def test_p4_more_dimensions_that_are_zero(shape: tuple[int, int], kind: str, mor
     )
 
 
+@settings(max_examples=60, deadline=None)
 @given(SHAPES, st.sampled_from(list(KINDS)), st.integers(0, 2**32), st.sampled_from(METRICS))
 def test_p4_p3_codes_in_another_order(shape: tuple[int, int], kind: str, seed: int, metric: Any) -> None:
     """The same distances; and the code of a row moves along, or a tie is won by one that is now lower."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -33,6 +33,7 @@ def test_p10_the_codes_of_decoded_ids_are_the_ids(
     np.testing.assert_array_equal(codebook.nearest(codebook.decode(ids)), ids)
 
 
+@settings(max_examples=60, deadline=None)
 @given(hnp.arrays(np.int64, (2, 3), elements=st.integers(-3, 12) | st.integers(-(2**63), 2**63 - 1)))
 def test_p10_ids_outside_the_codes_are_refused(ids: Any) -> None:
     codebook = evtok.Codebook(np.arange(20.0).reshape(10, 2))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -154,6 +154,7 @@ def test_p2_every_k(isa: str) -> None:
         np.testing.assert_array_equal(values, expected[1])
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from([1, 7, 33, 64, 100]),
     st.sampled_from([1, 2, 5, 9, 16]),
@@ -213,6 +214,7 @@ def assert_near_enough(x: Any, codes: Any, ids: Any, values: Any) -> None:
         assert distances[code] / most <= Fraction(float(value)) <= distances[code] * most
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 80), st.integers(1, 6), st.data())
 def test_p5_the_exact_distance_is_minimal_up_to_rounding(
     n_codes: int, n_dims: int, data: st.DataObject
