@@ -41,7 +41,7 @@ public:
 private:
   void take(void* to, size_t n) {
     const size_t left = std::min(n, size_ - at_);
-    std::memcpy(to, data_ + at_, left);
+    if (left > 0) std::memcpy(to, data_ + at_, left);
     at_ += left;
   }
 
