@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evtok import _arrays
 from evtok._optional import require
 
 Array = npt.NDArray[Any]
+
+
+def lists_of(array: Any, item_depth: int, name: str) -> Lists | None:
+    """Return the lists of an awkward array of items; None for an array of another package."""
+    return Lists(array, item_depth, name) if _arrays.kind(array) == "awkward" else None
 
 
 class Lists:

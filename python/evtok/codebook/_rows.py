@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evtok import _arrays, _core
-from evtok.codebook._ragged import Lists
+from evtok.codebook._ragged import lists_of
 
 Array = npt.NDArray[Any]
 OnInvalid = Literal["raise", "sentinel"]
@@ -83,7 +83,7 @@ class Rows:
 
     def __init__(self, x: Any) -> None:
         self._x = x
-        self._lists = Lists(x, 1, "x") if _arrays.kind(x) == "awkward" else None
+        self._lists = lists_of(x, 1, "x")
         self.values = _arrays.to_numpy(x if self._lists is None else self._lists.content, "x")
         if self.values.ndim < 1:
             raise ValueError("x: expected shape (..., D), got a single number")
@@ -103,7 +103,7 @@ class Rows:
         if mask is None:
             return None
         if self._lists is not None:
-            lists = Lists(mask, 0, "mask") if _arrays.kind(mask) == "awkward" else None
+            lists = lists_of(mask, 0, "mask")
             if lists is None or not lists.same_as(self._lists):
                 raise ValueError(
                     "mask: expected an awkward array with one boolean for each vector of x, in the same lists"

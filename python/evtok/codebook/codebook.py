@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from evtok import _arrays, _core
 from evtok.codebook import _rows
-from evtok.codebook._ragged import Lists
+from evtok.codebook._ragged import lists_of
 from evtok.codebook._rows import OnInvalid
 from evtok.codebook.lookup import Metric, search, search_plain
 
@@ -185,10 +185,9 @@ class Codebook:
         ValueError
             An id is below 0 or not below K; nothing wraps around.
         """
-        if _arrays.kind(ids) == "awkward":
-            lists = Lists(ids, 0, "ids")
-            return lists.put_back(self.vectors[_rows.checked_ids(lists.content, self.n_codes)])
-        return _arrays.like(self.vectors[_rows.checked_ids(ids, self.n_codes)], ids)
+        lists = lists_of(ids, 0, "ids")
+        vectors = self.vectors[_rows.checked_ids(ids if lists is None else lists.content, self.n_codes)]
+        return _arrays.like(vectors, ids) if lists is None else lists.put_back(vectors)
 
     def health(self, x: Any, **options: Any) -> CodebookHealth:
         """Report how vectors `x` (..., D) use this codebook; see `evtok.codebook.health`."""

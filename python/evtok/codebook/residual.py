@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from evtok import _arrays, _backend, _core
 from evtok.codebook import _rows
+from evtok.codebook._ragged import lists_of
 from evtok.codebook.codebook import Codebook
 from evtok.tokenizers import artefact
 
@@ -145,7 +146,8 @@ class ResidualCodebook:
         ValueError
             Another number of stages, or an id below 0 or not below the codes of its stage; nothing wraps around.
         """
-        codes = _arrays.to_numpy(ids, "ids")
+        lists = lists_of(ids, 1, "ids")
+        codes = _arrays.to_numpy(ids if lists is None else lists.content, "ids")
         if codes.ndim < 1 or codes.shape[-1] != self.n_stages:
             raise ValueError(
                 f"ids: expected shape (..., {self.n_stages}), one id for each stage, got {codes.shape}"
@@ -156,7 +158,7 @@ class ResidualCodebook:
             total = self.stages[0].vectors.take(codes[..., 0], axis=0)
             for q, stage in enumerate(self.stages[1:], 1):
                 np.add(total, stage.vectors.take(codes[..., q], axis=0), out=total)
-        return _arrays.like(total, ids)
+        return _arrays.like(total, ids) if lists is None else lists.put_back(total)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the stages as a new folder, whole or not at all: `config.json` and `tensors.safetensors`.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from evtok import _arrays, _backend, _core
 from evtok.codebook import _rows
+from evtok.codebook._ragged import lists_of
 from evtok.tokenizers import artefact
 
 # Ids decoded at a time: their digits stay in cache.
@@ -123,7 +124,8 @@ class ScalarQuantizer:
             so there is nothing to return for it.
         """
         wanted = _rows.checked_dtype(dtype)
-        codes = _rows.checked_ids(ids, self.n_codes)
+        lists = lists_of(ids, 0, "ids")
+        codes = _rows.checked_ids(ids if lists is None else lists.content, self.n_codes)
         with _core.FloatEnvironment():
             values = [levels.astype(wanted) for levels in self.level_values()]
         vectors = np.empty((*codes.shape, len(values)), wanted)
@@ -132,7 +134,7 @@ class ScalarQuantizer:
             piece = flat_ids[start : start + _PIECE].astype(np.int64)
             for j, (stride, levels) in enumerate(zip(self.strides, values, strict=True)):
                 flat[start : start + _PIECE, j] = levels[piece // stride % len(levels)]
-        return _arrays.like(vectors, ids)
+        return _arrays.like(vectors, ids) if lists is None else lists.put_back(vectors)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the quantizer as a new folder, whole or not at all: `config.json` and `tensors.safetensors`.
