@@ -137,6 +137,6 @@ def main(output: Path, inputs: Sequence[Path], steps: int = 400) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         raise SystemExit("usage: python examples/vqvae.py OUTPUT_FOLDER [FILE ...]")
     main(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]] or default_inputs())
