@@ -216,7 +216,7 @@ def moving_average(
     decay: float,
     epsilon: float,
 ) -> tuple[list[list[float]], list[float], list[list[float]]]:
-    """Codes, sizes and sums after one batch, in float64, where every smoothed size is above 0."""
+    """Codes, sizes and sums after one batch, in float64; there must be rows now or before, and epsilon above 0."""
     n_codes = len(cluster_size)
     counts, sums = code_sums(x, ids, n_codes)
     sizes = [old * decay + new * (1 - decay) for old, new in zip(cluster_size, counts, strict=True)]
