@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from evtok import _arrays
 from evtok._optional import require
-from evtok.errors import InvalidEventsError
+from evtok.errors import FingerprintError, InvalidEventsError
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -188,6 +188,34 @@ class Tokens:
             raise IndexError(f"event {i}: there are {len(self)} events")
         i %= len(self)
         return self._ids[self._offsets[i] : self._offsets[i + 1]]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Tokens]) -> Self:
+        """Return the events of all parts, one part after the other.
+
+        Raises
+        ------
+        ValueError
+            No parts.
+        FingerprintError
+            Parts of different tokenizers.
+        """
+        if not parts:
+            raise ValueError("parts: expected at least one, got none")
+        first = parts[0]
+        for part in parts:
+            if (part.fingerprint, part.vocab_size) != (first.fingerprint, first.vocab_size):
+                raise FingerprintError(
+                    f"parts: made by different tokenizers, {first.fingerprint[:16]}… and {part.fingerprint[:16]}…"
+                )
+        lengths = np.concatenate([part.lengths for part in parts])
+        return cls(
+            np.concatenate([part.ids for part in parts]),
+            np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
+            fingerprint=first.fingerprint,
+            vocab_size=first.vocab_size,
+            pad_id=first.pad_id,
+        )
 
     def select(self, keep: npt.NDArray[np.bool_]) -> Self:
         """Return the events where `keep` (n_events,) is True."""

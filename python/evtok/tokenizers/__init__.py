@@ -9,6 +9,10 @@ artefact.py; presets of published schemes lie in presets.py and codebook_presets
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
 
 from evtok.errors import ArtefactError
 from evtok.tokenizers import artefact
@@ -36,6 +40,7 @@ __all__ = [
     "Uniform",
     "load_tokenizer",
     "log_uniform",
+    "tokenizer_from_artefact",
 ]
 
 
@@ -51,7 +56,20 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> Tokenizer:
         A missing, altered, hostile or newer artefact, or one that is no tokenizer.
     """
     config, tensors = artefact.load(folder)
+    return tokenizer_from_artefact(config, tensors, str(folder))
+
+
+def tokenizer_from_artefact(
+    config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], name: str = "tokenizer"
+) -> Tokenizer:
+    """Make a tokenizer of any kind from what `Tokenizer.to_artefact` returned, trusting nothing.
+
+    Raises
+    ------
+    ArtefactError
+        A config that is no tokenizer's.
+    """
     kind = config.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise ArtefactError(f"{folder}: expected a tokenizer of kind {' or '.join(_KINDS)}, got {kind!r:.80}")
+        raise ArtefactError(f"{name}: expected a tokenizer of kind {' or '.join(_KINDS)}, got {kind!r:.80}")
     return _KINDS[kind].from_artefact(config, tensors)

@@ -1,0 +1,258 @@
+"""What every detector is: the part that jobs, the command line, reports and files know of one."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok.detectors.inputs import Inputs, OnInvalid
+from evtok.errors import MissingBackendError
+from evtok.tokenizers import artefact
+
+#: Who computes a score: evtok's kernels alone, or torch; "auto" takes the kernels where the detector has them.
+Backend = Literal["auto", "native", "torch"]
+
+#: Is called with what training has done so far: a dict that JSON can hold.
+Progress = Callable[[dict[str, Any]], None]
+
+Tensors = dict[str, npt.NDArray[Any]]
+
+
+class Detector(ABC):
+    """Gives every event one number: the higher, the less it looks like the events that it was fitted to.
+
+    A kind of detector has a `KIND`, which is the ``kind`` of its ``config.json`` and the name of its module (with
+    underscores); `evtok.load_detector` finds it by that. It takes `inputs` as its first argument and its settings as
+    keywords, all of them numbers, strings or booleans, or sequences of these.
+    """
+
+    KIND: ClassVar[str]
+    #: Backends that `score` can be asked for, the one that "auto" takes first.
+    BACKENDS: ClassVar[tuple[Literal["native", "torch"], ...]] = ("native",)
+
+    inputs: Inputs[Any]
+
+    # ---- to be written for each kind --------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def is_fitted(self) -> bool:
+        """True once there is something to score with."""
+
+    @abstractmethod
+    def _fit(
+        self,
+        train: Any,
+        validation: Any,
+        *,
+        weights: npt.NDArray[np.float64],
+        checkpoints: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        """Learn from valid events, as `inputs` gives them; `weights` (n,) are positive or 0 and average to 1."""
+
+    @abstractmethod
+    def _score(self, data: Any, backend: Literal["native", "torch"], threads: int) -> npt.NDArray[np.float32]:
+        """Return one float32 for each of the valid events (n,); `threads` is 0 for the default."""
+
+    @abstractmethod
+    def to_artefact(self) -> tuple[dict[str, Any], Tensors]:
+        """Return the config, with its "kind", and the tensors that `from_artefact` makes the same detector of."""
+
+    @classmethod
+    @abstractmethod
+    def from_artefact(cls, config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Make the detector from the content of its artefact, trusting nothing."""
+
+    # ---- what it does -----------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train: Any,
+        validation: Any = None,
+        *,
+        weights: npt.ArrayLike | None = None,
+        classes: npt.ArrayLike | None = None,
+        on_invalid: Literal["raise", "skip"] = "raise",
+        checkpoints: str | os.PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn what background looks like.
+
+        Parameters
+        ----------
+        train, validation : as for `score`
+            Background. `validation` chooses when to stop, where a detector trains step by step.
+        weights : array_like (n,), optional
+            Of the events of `train`: finite, not negative, not all 0; only their ratios matter.
+        classes : array_like (n,), optional
+            The process of each event of `train`, as integers or strings: every process then counts the same in total,
+            shared out within it by `weights`.
+        on_invalid : {"raise", "skip"}
+            What to do with events that cannot be used.
+        checkpoints : path, optional
+            A folder from which an interrupted training goes on.
+        progress : callable, optional
+            Is told what was done.
+
+        Returns
+        -------
+        Detector
+            Itself.
+
+        Raises
+        ------
+        InvalidEventsError
+            Events that cannot be used.
+        FingerprintError
+            Tokens of another tokenizer.
+        ValueError
+            Weights or classes that do not fit `train`; no event to learn from.
+        """
+        policy: OnInvalid = "raise" if on_invalid == "raise" else "sentinel"
+        read = self.inputs.read(train, on_invalid=policy)
+        if not read.valid.any():
+            raise ValueError("train: expected events to learn from, got none that can be used")
+        shares = event_weights(len(read.valid), weights, classes)[read.valid]
+        total = float(shares.sum())
+        if not total > 0:
+            raise ValueError("weights: the events that can be used weigh nothing")
+        seen = None if validation is None else self.inputs.read(validation, on_invalid=policy).data
+        self._fit(
+            read.data,
+            seen,
+            weights=shares * (len(shares) / total),
+            checkpoints=None if checkpoints is None else Path(checkpoints),
+            progress=progress,
+        )
+        return self
+
+    def score(
+        self,
+        data: Any,
+        *,
+        backend: Backend = "auto",
+        on_invalid: OnInvalid = "raise",
+        threads: int | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Give every event its score.
+
+        Parameters
+        ----------
+        data : Events, Tokens, array (n, n_features), dataset or iterable of chunks
+            What `inputs` reads: detectors of tokens take `Tokens` of their own tokenizer, and `Events`, which they
+            encode; detectors of features take arrays, and `Events`, whose quantities they compute.
+        backend : {"auto", "native", "torch"}
+            Who computes.
+        on_invalid : {"raise", "sentinel"}
+            What to do with events that have no score, such as those with a NaN or without any token: raise, or give
+            them NaN.
+        threads : int, optional
+            By default all CPUs that this process may use.
+
+        Returns
+        -------
+        float32 array (n,)
+            Higher is more anomalous. NaN only where `on_invalid` asks for it.
+
+        Raises
+        ------
+        InvalidEventsError
+            Events that have no score.
+        FingerprintError
+            Tokens of another tokenizer.
+        MissingBackendError
+            A backend that this detector does not have.
+        """
+        if not self.is_fitted:
+            raise ValueError(f"this {self.KIND} detector has nothing to score with: call fit first")
+        chosen = self._backend(backend)
+        read = self.inputs.read(data, on_invalid=on_invalid)
+        scores = np.full(len(read.valid), np.nan, np.float32)
+        if read.valid.any():
+            scores[read.valid] = self._score(read.data, chosen, threads or 0)
+        return scores
+
+    def _backend(self, asked: Backend) -> Literal["native", "torch"]:
+        if asked == "auto":
+            return self.BACKENDS[0]
+        if asked not in ("native", "torch"):
+            raise ValueError(f"backend: expected 'auto', 'native' or 'torch', got {asked!r}")
+        if asked not in self.BACKENDS:
+            raise MissingBackendError(
+                f"backend: a {self.KIND} detector scores with {' or '.join(self.BACKENDS)}, not with {asked}"
+            )
+        return asked
+
+    # ---- files ------------------------------------------------------------------------------------------------
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of all that decides the scores."""
+        return artefact.fingerprint(*self.to_artefact())
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the detector as a folder of JSON and safetensors, whole or not at all."""
+        self._require_fitted()
+        artefact.save(folder, *self.to_artefact())
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read a detector that `save` wrote; nothing in the folder is executed.
+
+        Raises
+        ------
+        ArtefactError
+            A missing, altered, hostile or newer artefact.
+        """
+        return artefact.load_as(folder, cls.KIND, cls.from_artefact)
+
+    def __reduce__(self) -> Any:
+        self._require_fitted()
+        return _from_artefact, (type(self), *self.to_artefact())
+
+    def _require_fitted(self) -> None:
+        if not self.is_fitted:
+            raise ValueError(f"this {self.KIND} detector is not fitted: call fit first")
+
+
+def event_weights(
+    n_events: int, weights: npt.ArrayLike | None, classes: npt.ArrayLike | None
+) -> npt.NDArray[np.float64]:
+    """Return what each event counts (n_events,), float64.
+
+    Raises
+    ------
+    ValueError
+        Another number of them; weights that are NaN, infinite or negative; a class that weighs nothing.
+    """
+    shares = np.ones(n_events) if weights is None else np.array(weights, np.float64)
+    if shares.shape != (n_events,):
+        raise ValueError(f"weights: expected shape ({n_events},), got {shares.shape}")
+    wrong = np.flatnonzero(~(np.isfinite(shares) & (shares >= 0)))
+    if wrong.size:
+        raise ValueError(
+            f"weights: expected finite numbers that are not negative, got {shares[wrong[0]]} for event {wrong[0]}; "
+            "events of negative weight cannot be drawn: leave them out, or train on the others"
+        )
+    if classes is None:
+        return shares
+    names, of = np.unique(np.asarray(classes), return_inverse=True)
+    if of.shape != (n_events,):
+        raise ValueError(f"classes: expected shape ({n_events},), got {of.shape}")
+    totals = np.bincount(of, shares, len(names))
+    if not (totals > 0).all():
+        raise ValueError(f"classes: the events of {names[totals.argmin()]!r} weigh nothing")
+    return np.asarray(shares / totals[of] * (totals.sum() / len(names)))
+
+
+def _from_artefact(
+    kind: type[Detector], config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]
+) -> Detector:
+    return kind.from_artefact(config, tensors)
