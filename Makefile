@@ -51,9 +51,9 @@ $(VENV)/created.stamp:
 
 # A stamp is older than any source that changed since: then the package is built and installed anew.
 $(VENV)/demo.stamp: $(VENV)/created.stamp $(SOURCES)
-	$(BIN)/python -m pip install '.[io,cli,plot]'
+	$(BIN)/python -m pip install '.[io,cli,plot,torch]'
 	touch $@
 
 $(VENV)/test.stamp: $(VENV)/created.stamp $(SOURCES)
-	$(BIN)/python -m pip install '.[io,cli,plot,dev]' torch
+	$(BIN)/python -m pip install '.[io,cli,plot,torch,trees,dev]'
 	touch $@ $(VENV)/demo.stamp

@@ -36,7 +36,7 @@ def test_p47_everything_that_make_installs_is_pinned_to_one_version() -> None:
         "cmake",
         "ninja",
     ]
-    for extra in ("io", "cli", "plot", "dev"):
+    for extra in ("io", "cli", "plot", "torch", "trees", "dev"):
         wanted += EXTRAS[extra]
     for requirement in map(Requirement, wanted):
         version = pinned().get(canonicalize_name(requirement.name))
@@ -57,7 +57,7 @@ def test_p53_metadata() -> None:
     assert project["requires-python"] == ">=3.11"
     assert "numpy>=2.0" in project["dependencies"]
     assert not any(Requirement(r).name == "torch" for r in project["dependencies"]), "torch stays optional"
-    assert set(EXTRAS) >= {"io", "torch", "cuda", "cluster", "plot", "cli", "all", "dev"}
+    assert set(EXTRAS) >= {"io", "torch", "trees", "cuda", "cluster", "plot", "cli", "all", "dev"}
     assert PYPROJECT["tool"]["cibuildwheel"]["manylinux-x86_64-image"] == "manylinux_2_28"
 
 

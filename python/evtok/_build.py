@@ -12,6 +12,7 @@ from evtok import _core
 OPTIONAL = {
     "io": ("uproot", "awkward", "pyarrow", "h5py", "hdf5plugin", "fsspec"),
     "torch": ("torch", "lightning"),
+    "trees": ("scikit-learn",),
     "cuda": ("cupy-cuda13x",),
     "cluster": ("dask", "distributed"),
     "plot": ("matplotlib", "mplhep", "hist"),
