@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from evtok.detectors.inputs import Inputs, OnInvalid
-from evtok.errors import MissingBackendError
+from evtok.detectors.inputs import Inputs, OnInvalid, Read
+from evtok.errors import InvalidEventsError, MissingBackendError
 from evtok.tokenizers import artefact
 
 #: Who computes a score: evtok's kernels alone, or torch; "auto" takes the kernels where the detector has them.
@@ -70,6 +70,10 @@ class Detector(ABC):
     def from_artefact(cls, config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
         """Make the detector from the content of its artefact, trusting nothing."""
 
+    def _unusable(self, data: Any) -> tuple[npt.NDArray[np.bool_], str]:
+        """Return which of the events that `inputs` gave this detector cannot use (n,), and why, as "is too long"."""
+        return np.zeros(len(data), np.bool_), ""
+
     # ---- what it does -----------------------------------------------------------------------------------------
 
     def fit(
@@ -116,14 +120,14 @@ class Detector(ABC):
             Weights or classes that do not fit `train`; no event to learn from.
         """
         policy: OnInvalid = "raise" if on_invalid == "raise" else "sentinel"
-        read = self.inputs.read(train, on_invalid=policy)
+        read = self._read(train, policy)
         if not read.valid.any():
             raise ValueError("train: expected events to learn from, got none that can be used")
         shares = event_weights(len(read.valid), weights, classes)[read.valid]
         total = float(shares.sum())
         if not total > 0:
             raise ValueError("weights: the events that can be used weigh nothing")
-        seen = None if validation is None else self.inputs.read(validation, on_invalid=policy).data
+        seen = None if validation is None else self._read(validation, policy).data
         self._fit(
             read.data,
             seen,
@@ -173,11 +177,24 @@ class Detector(ABC):
         if not self.is_fitted:
             raise ValueError(f"this {self.KIND} detector has nothing to score with: call fit first")
         chosen = self._backend(backend)
-        read = self.inputs.read(data, on_invalid=on_invalid)
+        read = self._read(data, on_invalid)
         scores = np.full(len(read.valid), np.nan, np.float32)
         if read.valid.any():
             scores[read.valid] = self._score(read.data, chosen, threads or 0)
         return scores
+
+    def _read(self, data: Any, on_invalid: OnInvalid) -> Read[Any]:
+        """Return what `inputs` reads, without the events that this detector cannot use."""
+        read = self.inputs.read(data, on_invalid=on_invalid)
+        unusable, why = self._unusable(read.data)
+        if not unusable.any():
+            return read
+        if on_invalid == "raise":
+            event = np.flatnonzero(read.valid)[unusable.argmax()]
+            raise InvalidEventsError(f"data: event {event} {why}, and so there is no score")
+        valid = read.valid.copy()
+        valid[read.valid] = ~unusable
+        return Read(read.data[~unusable], valid)
 
     def _backend(self, asked: Backend) -> Literal["native", "torch"]:
         if asked == "auto":
