@@ -9,19 +9,23 @@ A quantity is a name:
 ``pt_1[j,b]``            a column of the first of them by pT (``pt_2``, ...: the next), 0 where there is none
 =======================  =========================================================================
 
-Sums run in float64 in the order of the objects, and are rounded once; so a quantity has the same bits on every machine.
+A field with the name of a quantity is taken as that quantity: it was computed before, or decoded from a token.
+
+Sums run in float64 in the order of the objects, one rounding an addition, so a quantity has the same bits on every
+machine and with any number of threads.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from evtok import _arrays, _core
 from evtok.errors import InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
 
@@ -103,16 +107,34 @@ class EventQuantities:
         """Fields of `Events` that are read."""
         return tuple(quantity.name for quantity in self.quantities if quantity.of == "field")
 
-    def compute(self, events: Events) -> dict[str, npt.NDArray[Any]]:
+    def compute(self, events: Events, codes: Mapping[str, int] | None = None) -> dict[str, npt.NDArray[Any]]:
         """Return each quantity (n_events,): float64, but fields as they are.
+
+        Parameters
+        ----------
+        events : Events
+        codes : mapping of str to int, optional
+            What the codes of types mean, for events that do not name them.
 
         Raises
         ------
         InvalidEventsError
             A column, field or type that the events do not have.
+        TypeError
+            A column of integers above 2**53 in size.
         """
-        of_event = np.repeat(np.arange(len(events)), events.multiplicity)
-        return {quantity.name: _compute(quantity, events, of_event) for quantity in self.quantities}
+        if not events.types and codes is not None:
+            named = codes
+        else:
+            named = {name: code for code, name in enumerate(events.types)}
+        found: dict[str, npt.NDArray[Any]] = {}
+        with _core.FloatEnvironment():  # a caller's rounding mode must not get into the sums
+            for quantity in self.quantities:
+                there = quantity.of == "field" or quantity.name in events.fields
+                found[quantity.name] = (
+                    _field(quantity, events) if there else _computed(quantity, events, named)
+                )
+        return found
 
     def rows(self, events: Events) -> npt.NDArray[np.float32]:
         """Return all of them as float32 (n_events, n_quantities), rounded once."""
@@ -124,45 +146,50 @@ class EventQuantities:
         return rows
 
 
-def _compute(quantity: Quantity, events: Events, of_event: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    if quantity.of == "field":
-        if quantity.name not in events.fields:
-            raise InvalidEventsError(
-                f"quantity {quantity.name!r}: the events have no such field; they have "
-                f"{', '.join(events.fields) or 'none'}"
-            )
-        return events.fields[quantity.name]
+def _field(quantity: Quantity, events: Events) -> npt.NDArray[Any]:
+    if quantity.name not in events.fields:
+        raise InvalidEventsError(
+            f"quantity {quantity.name!r}: the events have no such field; they have "
+            f"{', '.join(events.fields) or 'none'}"
+        )
+    return events.fields[quantity.name]
+
+
+def _computed(quantity: Quantity, events: Events, codes: Mapping[str, int]) -> npt.NDArray[np.float64]:
     for name in quantity.columns:
         if name not in events.columns:
             raise InvalidEventsError(
                 f"quantity {quantity.name!r}: the events have no column {name!r}; they have "
                 f"{', '.join(events.columns) or 'none'}"
             )
-    chosen = _chosen(quantity, events)
-    owner = of_event if chosen is None else of_event[chosen]
-    if quantity.of == "count":
+    owner = np.repeat(np.arange(len(events)), events.multiplicity)
+    chosen = _chosen(quantity, events, codes)
+    owner = owner if chosen is None else owner[chosen]
+    if quantity.column is None:
         return np.bincount(owner, minlength=len(events)).astype(np.float64)
-    assert quantity.column is not None
-    values = np.asarray(events.columns[quantity.column], np.float64)
-    values = values if chosen is None else values[chosen]
+    values = _values(events, quantity.column, chosen)
     if quantity.of == "sum":
         # bincount adds one after the other in float64.
         return np.bincount(owner, values, len(events)).astype(np.float64)
-    order = np.asarray(events.columns[_ORDER], np.float64)
-    order = order if chosen is None else order[chosen]
-    return _ranked(values, order, owner, len(events), quantity.rank)
+    return _ranked(values, _values(events, _ORDER, chosen), owner, len(events), quantity.rank)
 
 
-def _chosen(quantity: Quantity, events: Events) -> npt.NDArray[np.bool_] | None:
+def _values(events: Events, name: str, chosen: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.float64]:
+    values = _arrays.as_float(events.columns[name], f"columns[{name!r}]").astype(np.float64, copy=False)
+    return values if chosen is None else values[chosen]
+
+
+def _chosen(quantity: Quantity, events: Events, codes: Mapping[str, int]) -> npt.NDArray[np.bool_] | None:
+    """Return which objects are of the quantity's types (m,); None for all of them."""
     if not quantity.types:
         return None
-    missing = [name for name in quantity.types if name not in events.types]
+    missing = [name for name in quantity.types if name not in codes]
     if missing:
         raise InvalidEventsError(
-            f"quantity {quantity.name!r}: the events have no type {missing[0]!r}; they have {', '.join(events.types)}"
+            f"quantity {quantity.name!r}: the events have no type {missing[0]!r}; they have "
+            f"{', '.join(codes) or 'none that has a name'}"
         )
-    codes = [events.types.index(name) for name in quantity.types]
-    return np.isin(events.columns[TYPE_COLUMN], codes)
+    return np.isin(events.columns[TYPE_COLUMN], [codes[name] for name in quantity.types])
 
 
 def _ranked(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from evtok.events import TYPE_COLUMN, Events
 from evtok.report.quantities import Quantity, quantity
 from evtok.tokenizers.binned_decode import decoded_names
-from evtok.tokenizers.binned_encode import compared_values
+from evtok.tokenizers.binned_rows import compared_values
 from evtok.tokenizers.feature import FittedFeature
 
 Values = npt.NDArray[np.float64]

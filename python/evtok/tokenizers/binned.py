@@ -17,7 +17,16 @@ import numpy.typing as npt
 from evtok import _core
 from evtok.errors import ArtefactError, InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
-from evtok.tokenizers import artefact, binned_config, binned_decode, binned_encode, binned_fit
+from evtok.tokenizers import (
+    artefact,
+    binned_config,
+    binned_decode,
+    binned_encode,
+    binned_fit,
+)
+from evtok.tokenizers import (
+    event_features as of_event,
+)
 from evtok.tokenizers.feature import Feature, FittedFeature
 from evtok.tokenizers.interface import OnInvalid, Tokenizer
 from evtok.tokenizers.sequence import OBJECTS
@@ -63,7 +72,8 @@ class BinnedTokenizer(Tokenizer):
         Every combination of digits has an id, or only those seen by `fit`, by their rank in mixed-radix order; the
         others are unknown.
     event_features : mapping of str to Feature, optional
-        Tokens of the event by name, such as MET and METphi; `Feature.column` names a field.
+        Tokens of the event by name, such as MET and METphi; `Feature.column` names a field, or a quantity of the
+        event's objects such as ``count[j,b]`` or ``sum_pt[j,b]``, see `evtok.event_quantities`.
     sequence : sequence of str
         What the sequence of an event holds: names of special tokens and event features, and ``"objects"`` once.
     sort_by : str, optional
@@ -182,12 +192,13 @@ class BinnedTokenizer(Tokenizer):
             names.append(TYPE_COLUMN)
         if self.settings.sort_by:
             names.append(self.settings.sort_by)
+        names += of_event.quantities(self.settings.event_features).required_columns
         return tuple(dict.fromkeys(names))
 
     @property
     def required_fields(self) -> tuple[str, ...]:
         """Fields of `Events` that `encode` reads."""
-        names = [feature.column for feature in self.settings.event_features.values()]
+        names = list(of_event.quantities(self.settings.event_features).required_fields)
         names += [f.relative_to for f in self.settings.features.values() if f.relative_to is not None]
         return tuple(dict.fromkeys(names))
 

@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from evtok.errors import ArtefactError
 from evtok.events import TYPE_COLUMN
+from evtok.tokenizers import event_features as of_event
 from evtok.tokenizers.artefact import closed
 from evtok.tokenizers.edge_definitions import finite_number, whole_number
 from evtok.tokenizers.feature import TENSOR_DTYPES, Feature, FittedFeature
 from evtok.tokenizers.sequence import check_sequence
-from evtok.tokenizers.vocabulary import SPECIAL_NAMES, Vocabulary
+from evtok.tokenizers.vocabulary import Vocabulary
 
 KIND = "binned"
 MAX_TYPES = 256
@@ -83,25 +84,7 @@ class Settings:
                 f"features: {TYPE_COLUMN!r} is the name of the object's type; use `types`, or another name for the "
                 "feature"
             )
-        both = set(self.features) & set(self.event_features)
-        if both:
-            raise ValueError(f"event_features: {sorted(both)} are names of features of objects too")
-        columns: dict[str, str] = {}
-        for name, feature in self.event_features.items():
-            if name in SPECIAL_NAMES or name == "objects":
-                raise ValueError(
-                    f"event_features: {name!r} has a meaning in `sequence` already; use another name"
-                )
-            if feature.relative_to is not None:
-                raise ValueError(
-                    f"event_features[{name!r}]: a feature of the event cannot be relative to the event"
-                )
-            if feature.column in columns:
-                raise ValueError(
-                    f"event_features: {columns[feature.column]!r} and {name!r} are of the same field "
-                    f"{feature.column!r}, which could be decoded to one of them only"
-                )
-            columns[feature.column] = name
+        of_event.check(self.event_features, self.features)
 
 
 def type_table(types: Sequence[str] | Mapping[str, int] | None) -> dict[str, int]:

@@ -12,6 +12,7 @@ from evtok.errors import InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
 from evtok.tokenizers.feature import FittedFeature
 from evtok.tokenizers.sequence import find_objects
+from evtok.tokenizers.vocabulary import Vocabulary
 from evtok.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -28,14 +29,8 @@ def decode(tokenizer: BinnedTokenizer, tokens: Tokens, seed: int | None) -> Even
     is_object, event_tokens = find_objects(tokenizer, settings.sequence, ids, tokens.offsets, event_of)
     draw = None if seed is None else np.random.Generator(np.random.PCG64(seed))
 
-    names = decoded_names(settings.event_features)
-    fields: dict[str, Any] = {}
-    for name, base in tokenizer.vocabulary.event_bases.items():
-        fitted = tokenizer.fitted[name]
-        digits = event_tokens[name] - base
-        known = (digits >= 0) & (digits < fitted.n_digits)
-        fields[names[name]] = _values(fitted, np.where(known, digits, _UNKNOWN), draw)
-
+    of_event = {name: tokenizer.fitted[name] for name in settings.event_features}
+    fields = event_fields(of_event, tokenizer.vocabulary, event_tokens, draw)
     object_digits, offsets = _digits(
         tokenizer, ids - tokenizer.vocabulary.object_base, is_object, event_of, len(tokens)
     )
@@ -48,6 +43,26 @@ def decode(tokenizer: BinnedTokenizer, tokens: Tokens, seed: int | None) -> Even
         else:
             columns[names[name]] = _values(tokenizer.fitted[name], values, draw)
     return Events(offsets, columns, fields, types=types)
+
+
+def event_fields(
+    fitted: Mapping[str, FittedFeature],
+    vocabulary: Vocabulary,
+    event_tokens: Mapping[str, npt.NDArray[np.int64]],
+    draw: np.random.Generator | None = None,
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return fields (n_events,) from the token of each event feature (n_events,); NaN where there is no bin.
+
+    A field has the name of the feature's column, which for a quantity is the quantity's: what was computed once is
+    part of the event from then on.
+    """
+    names = decoded_names({name: one.feature for name, one in fitted.items()})
+    fields = {}
+    for name, one in fitted.items():
+        digits = event_tokens[name] - vocabulary.event_bases[name]
+        known = (digits >= 0) & (digits < one.n_digits)
+        fields[names[name]] = _values(one, np.where(known, digits, _UNKNOWN), draw)
+    return fields
 
 
 class DecodedFeature(Protocol):

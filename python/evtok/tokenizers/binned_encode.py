@@ -11,9 +11,9 @@ import numpy.typing as npt
 from evtok import _backend, _core
 from evtok.errors import InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
-from evtok.tokenizers import encoding
+from evtok.tokenizers import binned_rows, encoding, event_features
 from evtok.tokenizers.binned_config import Settings
-from evtok.tokenizers.feature import Feature, FittedFeature
+from evtok.tokenizers.feature import FittedFeature
 from evtok.tokenizers.sequence import around_objects
 from evtok.tokenizers.vocabulary import strides
 from evtok.tokens import EncodeReport, Tokens
@@ -53,15 +53,9 @@ def encode(
         program.set_seen(tokenizer.seen)
 
     entries: dict[str, Any] = dict(special_ids)
-    invalid_event_tokens = unknown_event_tokens = 0
-    for name in settings.event_features:
-        ids, met = _event_ids(tokenizer, name, events, vocabulary.event_bases[name], unknown, threads)
-        if met["invalid"] and on_invalid == "raise":
-            _raise_invalid_event(tokenizer.fitted[name].feature, events, met["first_invalid"])
-        invalid_event_tokens += met["invalid"]
-        unknown_event_tokens += met["unknown"]
-        entries[name] = ids
-
+    fitted = {name: tokenizer.fitted[name] for name in settings.event_features}
+    of_event = event_features.encode(fitted, events, settings.types, vocabulary, on_invalid, threads)
+    entries.update(of_event.ids)
     before, after = around_objects(settings.sequence)
     run: Any = program.sequences_uint16 if dtype == np.uint16 else program.sequences_int32
     offsets, ids, counts = run(
@@ -91,8 +85,8 @@ def encode(
             n_objects=events.n_objects,
             invalid=counts["invalid"],
             unknown=counts["unknown"],
-            invalid_event_tokens=invalid_event_tokens,
-            unknown_event_tokens=unknown_event_tokens,
+            invalid_event_tokens=of_event.invalid,
+            unknown_event_tokens=of_event.unknown,
             truncated_events=counts["truncated_events"],
             truncated_objects=counts["truncated_objects"],
         ),
@@ -140,17 +134,6 @@ def rank_table(tokenizer: BinnedTokenizer) -> npt.NDArray[np.int32] | None:
     return table
 
 
-def compared_values(feature: Feature, events: Events, *, of_event: bool = False) -> npt.NDArray[Any]:
-    """Return what is compared with the edges: the column, or the relative or wrapped value in float64."""
-    x = encoding.column(events, feature.column, of_event=of_event)
-    if not feature.is_derived:
-        return x
-    value = x.astype(np.float64)
-    if feature.relative_to is not None:
-        value -= np.repeat(encoding.reference(events, feature.relative_to), events.multiplicity)
-    return (value + np.pi) % (2 * np.pi) - np.pi if feature.wrap else value
-
-
 # ---- laying out -----------------------------------------------------------------------------------------------
 
 
@@ -166,56 +149,17 @@ def _program(
         program.add_types(codes, contributions, base)
         base += max(settings.types.values()) + 1
     for name in settings.features:
-        _add_feature(program, fitted[name], events, 1 if settings.factorised else factors[name], base)
+        feature = fitted[name].feature
+        binned_rows.add(
+            program,
+            fitted[name],
+            encoding.column(events, feature.column),
+            None if feature.relative_to is None else encoding.reference(events, feature.relative_to),
+            1 if settings.factorised else factors[name],
+            base,
+        )
         base += fitted[name].n_digits
     return program
-
-
-def _add_feature(
-    program: _core.RowProgram,
-    fitted: FittedFeature,
-    events: Events,
-    stride: int,
-    base: int,
-    *,
-    of_event: bool = False,
-) -> None:
-    feature = fitted.feature
-    x = encoding.column(events, feature.column, of_event=of_event)
-    single = x.dtype == np.float32 and not feature.is_derived
-    lowest, highest = feature.transform.valid_range(np.float32 if single else np.float64)
-    program.add_bins(
-        x,
-        fitted.thresholds32 if single else fitted.thresholds64,
-        {
-            "right": feature.right,
-            "lowest": lowest,
-            "highest": highest,
-            "first": fitted.first,
-            "last": fitted.last,
-            "origin": fitted.origin,
-            "outside_unknown": feature.outside == "unknown",
-            "stride": stride,
-            "base": base,
-            "relative": feature.is_derived,
-            "wrap": feature.wrap,
-            "reference": None
-            if feature.relative_to is None
-            else encoding.reference(events, feature.relative_to),
-            "zero_is_digit_zero": feature.zero_is_code_zero,
-        },
-    )
-
-
-def _event_ids(
-    tokenizer: BinnedTokenizer, name: str, events: Events, base: int, unknown: int, threads: int
-) -> tuple[npt.NDArray[np.int32], dict[str, Any]]:
-    """Return the token of one event feature for each event (n_events,), -1 where it is invalid, and the counts."""
-    program = _core.RowProgram(len(events))
-    _add_feature(program, tokenizer.fitted[name], events, 1, 0, of_event=True)
-    program.set_vocabulary(False, base, unknown)
-    ids = np.empty(len(events), np.int32)
-    return ids, program.ids(ids, threads)
 
 
 def _types(
@@ -253,7 +197,7 @@ def explain_invalid(tokenizer: BinnedTokenizer, events: Events, row: int) -> str
             return f"{where}: unknown object type {name!r}; the tokenizer knows {', '.join(known)}"
     one = events[event]
     for name, feature in settings.features.items():
-        value = float(compared_values(feature, one)[row - int(events.offsets[event])])
+        value = float(binned_rows.compared_values(feature, one)[row - int(events.offsets[event])])
         lowest, highest = feature.transform.valid_range(np.float64)
         if not lowest <= value <= highest and not (feature.zero_is_code_zero and value == 0):
             return f"{where}: {name} = {value!r} is not valid for {feature.transform.kind} bins of {feature.column!r}"
@@ -264,12 +208,4 @@ def _raise_invalid(tokenizer: BinnedTokenizer, events: Events, row: int, count: 
     more = f" (and {count - 1} more invalid objects)" if count > 1 else ""
     raise InvalidEventsError(
         f"{explain_invalid(tokenizer, events, row)}{more}; drop or mend it, or encode with on_invalid='sentinel'"
-    )
-
-
-def _raise_invalid_event(feature: Feature, events: Events, event: int) -> None:
-    value = float(events.fields[feature.column][event])
-    raise InvalidEventsError(
-        f"event {event}: field {feature.column!r} = {value!r} is not valid for its bins; drop or mend it, or encode "
-        "with on_invalid='sentinel'"
     )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from evtok.errors import InvalidEventsError
 from evtok.events import Events
-from evtok.tokenizers import binned_encode, order_statistics
+from evtok.tokenizers import binned_encode, binned_rows, event_features, order_statistics
 from evtok.tokenizers.binned_config import Settings
 from evtok.tokenizers.edge_definitions import EqualFrequency, LookupTableBins, QuantileRange
 from evtok.tokenizers.feature import Binning, Explicit, Feature, FittedFeature, Uniform
@@ -19,13 +19,13 @@ from evtok.tokenizers.order_statistics import OrderStatistics
 if TYPE_CHECKING:
     from evtok.tokenizers.binned import BinnedTokenizer
 
+Values = Mapping[str, npt.NDArray[Any]]
+
 
 def needs_data(settings: Settings) -> bool:
     """Tell whether anything has to be found from data."""
     features = (*settings.features.values(), *settings.event_features.values())
-    return settings.vocabulary == "seen" or any(
-        _definition(feature.binning) is not None for feature in features
-    )
+    return settings.vocabulary == "seen" or any(map(is_found, features))
 
 
 def fit(
@@ -43,16 +43,15 @@ def fit(
         return [source] if isinstance(source, Events) else source
 
     settings = tokenizer.settings
-    features = {**settings.features, **settings.event_features}
-    statistics = _statistics(features, settings, chunks)
-    if statistics:
-        order_statistics.fit(
-            statistics, lambda: _of_one_dtype(_values(events, features, settings) for events in chunks())
-        )
-    fitted = {
-        name: _fit_feature(name, feature, statistics.get(name), on_invalid)
-        for name, feature in features.items()
-    }
+
+    def values() -> Iterator[Values]:
+        for events in chunks():
+            of_objects = {
+                name: binned_rows.compared_values(f, events) for name, f in settings.features.items()
+            }
+            yield of_objects | event_features.compared(settings.event_features, events, settings.types)
+
+    fitted = fit_features({**settings.features, **settings.event_features}, values, on_invalid)
     if settings.vocabulary == "dense":
         return fitted, None
     seen: npt.NDArray[np.int32] = np.zeros(0, np.int32)
@@ -61,6 +60,42 @@ def fit(
     if not seen.size:
         raise InvalidEventsError("source: no object was seen, and the vocabulary is of the combinations seen")
     return fitted, seen
+
+
+def fit_features(
+    features: Mapping[str, Feature],
+    values: Callable[[], Iterator[Values]],
+    on_invalid: Literal["raise", "skip"],
+) -> dict[str, FittedFeature]:
+    """Find the edges of features.
+
+    Parameters
+    ----------
+    features : mapping of str to Feature
+    values : callable
+        Returns an iterator over chunks: of each feature, the values that are compared with the edges.
+    on_invalid : {"raise", "skip"}
+        What to do with invalid values.
+
+    Raises
+    ------
+    InvalidEventsError
+        An invalid value, or no valid one.
+    TypeError
+        A feature that has another dtype in a later chunk.
+    """
+    statistics = _statistics(features, values)
+    if statistics:
+        order_statistics.fit(statistics, lambda: _of_one_dtype(values()))
+    return {
+        name: _fit_feature(name, feature, statistics.get(name), on_invalid)
+        for name, feature in features.items()
+    }
+
+
+def is_found(feature: Feature) -> bool:
+    """Tell whether the edges have to be found from data."""
+    return _definition(feature.binning) is not None
 
 
 def _definition(binning: Binning) -> EqualFrequency | LookupTableBins | QuantileRange | None:
@@ -73,19 +108,18 @@ def _definition(binning: Binning) -> EqualFrequency | LookupTableBins | Quantile
 
 
 def _statistics(
-    features: Mapping[str, Feature], settings: Settings, chunks: Callable[[], Iterable[Events]]
+    features: Mapping[str, Feature], values: Callable[[], Iterator[Values]]
 ) -> dict[str, OrderStatistics]:
     wanted = {name: d for name, f in features.items() if (d := _definition(f.binning)) is not None}
     if not wanted:
         return {}
-    first = next(iter(chunks()), None)
+    first = next(values(), None)
     if first is None:
         raise InvalidEventsError("source: expected at least one chunk of events, got none")
-    values = _values(first, features, settings)
     return {
         name: OrderStatistics(
-            values[name].dtype,
-            features[name].transform.valid_range(values[name].dtype),
+            first[name].dtype,
+            features[name].transform.valid_range(first[name].dtype),
             definition.ranks,
             skip_zeros=features[name].zero_is_code_zero,
         )
@@ -93,19 +127,7 @@ def _statistics(
     }
 
 
-def _values(
-    events: Events, features: Mapping[str, Feature], settings: Settings
-) -> dict[str, npt.NDArray[Any]]:
-    """Return the values that are compared with the edges, by feature."""
-    return {
-        name: binned_encode.compared_values(feature, events, of_event=name in settings.event_features)
-        for name, feature in features.items()
-    }
-
-
-def _of_one_dtype(
-    chunks: Iterable[Mapping[str, npt.NDArray[Any]]],
-) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+def _of_one_dtype(chunks: Iterable[Values]) -> Iterator[Values]:
     """Give the chunks on; raises where a feature has another dtype than in the first one."""
     first: dict[str, np.dtype[Any]] = {}
     for chunk in chunks:
