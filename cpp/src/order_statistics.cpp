@@ -75,10 +75,10 @@ void count_digits(const T* x, int64_t n, const DigitPass<T>& pass, int threads, 
     uint64_t* const count = counts + table * pass.n_prefixes * kDigits;
     uint64_t invalid = 0, zeros = 0;
     for (int64_t i = begin; i < end; ++i) {
-      if (!(pass.lowest <= x[i] && x[i] <= pass.highest)) {
-        ++invalid;
-      } else if (pass.skip_zeros && x[i] == T(0)) {
+      if (pass.skip_zeros && x[i] == T(0)) {
         ++zeros;
+      } else if (!(pass.lowest <= x[i] && x[i] <= pass.highest)) {
+        ++invalid;
       } else {
         const Key<T> key = sortable_key(x[i]);
         if (const int64_t row = rows.of(key); row >= 0)

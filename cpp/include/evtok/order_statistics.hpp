@@ -29,7 +29,7 @@ template <class T> EVTOK_FORMULA Key<T> sortable_key(T x) {
 /// What one pass counts.
 template <class T> struct DigitPass {
   T lowest, highest;         // closed range of valid values; others, and NaN, only count as invalid
-  bool skip_zeros;           // exact zeros are valid but left out
+  bool skip_zeros;           // exact zeros are left out; they are valid, whatever the range says
   int known;                 // digits of a prefix: 0 in the first pass
   const uint64_t* prefixes;  // (n_prefixes,) increasing, the wanted keys without their lower digits, borrowed
   int64_t n_prefixes;
