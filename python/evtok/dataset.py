@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from evtok.errors import FingerprintError, ShardError
 from evtok.jobs import manifest as manifests
+from evtok.jobs.batch import TokenBatch
 from evtok.jobs.durable import OutputFolder
 from evtok.jobs.manifest import Manifest, read_record, require_manifest
-from evtok.jobs.shard_format import Batch
 from evtok.jobs.shard_reader import ShardFile
+from evtok.jobs.token_product import TokenProduct
 from evtok.tokenizers import load_tokenizer
 from evtok.tokens import Tokens
 
@@ -64,6 +65,9 @@ class TokenDataset:
             self._manifest: Manifest = require_manifest(opened.read(manifests.NAME), name)
         self._manifest.require_finished(str(self.folder))
         plan = self._manifest.plan
+        if not isinstance(plan.product, TokenProduct):
+            raise ShardError(f"{self.folder}: holds {plan.product.NAME}, not tokens")
+        self._product = plan.product
         self.tokenizer = load_tokenizer(self.folder / "tokenizer")
         if self.tokenizer.fingerprint != plan.fingerprint:
             raise FingerprintError(
@@ -74,7 +78,7 @@ class TokenDataset:
         self._events_per_batch = plan.events_per_batch
         self._ends = np.cumsum([shard.events for shard in self._manifest.shards], dtype=np.int64).tolist()
         self._shards: dict[int, ShardFile] = {}
-        self._batches: dict[tuple[int, int], Batch] = {}
+        self._batches: dict[tuple[int, int], TokenBatch] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _open, (str(self.folder), self._verify)
@@ -84,12 +88,12 @@ class TokenDataset:
     @property
     def vocab_size(self) -> int:
         """Ids lie below it."""
-        return self._layout.vocab_size
+        return self._product.vocab_size
 
     @property
     def pad_id(self) -> int:
         """Id that pads."""
-        return self._layout.pad_id
+        return self._product.pad_id
 
     @property
     def fingerprint(self) -> str:
@@ -137,7 +141,7 @@ class TokenDataset:
             for k in range(len(batch)):
                 yield batch.ids[batch.offsets[k] : batch.offsets[k + 1]]
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[TokenBatch]:
         """Yield the record batches in order: offsets (n + 1,), ids (t,) and columns, read-only."""
         for shard in range(len(self._manifest.shards)):
             for k in range(len(self._shard(shard).record.batches)):
@@ -172,7 +176,7 @@ class TokenDataset:
             raise IndexError(f"event {i}: expected 0 to {len(self) - 1}, there are {len(self)} events")
         return i
 
-    def _locate(self, i: int) -> tuple[Batch, int]:
+    def _locate(self, i: int) -> tuple[TokenBatch, int]:
         shard = bisect.bisect_right(self._ends, i)
         local = i - (self._ends[shard - 1] if shard else 0)
         return self._batch(shard, local // self._events_per_batch), local % self._events_per_batch
@@ -193,16 +197,18 @@ class TokenDataset:
         return self._tokens(ids, np.concatenate(pieces))
 
     def _tokens(self, parts: list[Array], counts: npt.NDArray[np.int64]) -> Tokens:
-        ids = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, self._layout.ids_dtype), *parts])
+        ids = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, self._product.ids_dtype), *parts])
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
         return Tokens(
             ids, offsets, fingerprint=self.fingerprint, pad_id=self.pad_id, vocab_size=self.vocab_size
         )
 
-    def _batch(self, shard: int, k: int) -> Batch:
+    def _batch(self, shard: int, k: int) -> TokenBatch:
         found = self._batches.get((shard, k))
         if found is None:
-            found = self._shard(shard).batch(k)
+            read = self._shard(shard).batch(k)
+            assert isinstance(read, TokenBatch)
+            found = read
             if self._layout.container != "arrow" and len(self._batches) >= _CACHED_BATCHES:
                 self._batches.pop(next(iter(self._batches)))
             self._batches[shard, k] = found

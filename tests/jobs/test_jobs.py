@@ -14,7 +14,7 @@ import pytest
 
 import evtok
 from evtok.errors import InputFileError, JobError
-from evtok.jobs import pipeline, run, shard_format
+from evtok.jobs import batch, pipeline, run
 from evtok.jobs.durable import OutputFolder
 from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
 
@@ -22,7 +22,7 @@ from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     """Batches of 512 events, so that small files have several."""
-    for module in ("shard_format", "batching", "planning"):
+    for module in ("batch", "batching", "planning"):
         monkeypatch.setattr(f"evtok.jobs.{module}.EVENTS_PER_BATCH", 512)
 
 
@@ -365,4 +365,4 @@ def test_the_reading_thread_ends_with_the_job(job, monkeypatch):
 
 def test_a_batch_above_int32_is_refused():
     with pytest.raises(JobError, match="more than the 2147483647"):
-        shard_format.check_batch_size(2**31, "shard-000000")
+        batch.check_batch_size(2**31, "shard-000000")

@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-from evtok.jobs.shard_format import EVENTS_PER_BATCH, Batch, check_batch_size
-
-Array = npt.NDArray[Any]
+from evtok.events import Events
+from evtok.jobs.batch import EVENTS_PER_BATCH, Array, Batch
 
 
 class Batcher:
-    """Collects encoded events and gives them back in batches.
+    """Collects encoded events and gives them back in batches; `name` is that of the shard, for messages."""
 
-    Parameters
-    ----------
-    name : str
-        Of the shard, for messages.
-    ids_dtype : dtype
-        uint16 or int32; ids are of this dtype in every batch.
-    """
-
-    def __init__(self, name: str, ids_dtype: np.dtype[Any]) -> None:
-        self._name, self._ids_dtype = name, ids_dtype
-        self._counts: list[npt.NDArray[np.int64]] = []
-        self._ids: list[Array] = []
-        self._columns: list[Mapping[str, Array]] = []
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._parts: list[Batch] = []
         self._waiting = 0
 
-    def add(
-        self, offsets: npt.NDArray[np.int64], ids: Array, columns: Mapping[str, Array]
-    ) -> Iterator[Batch]:
-        """Add a chunk: offsets (n + 1,) from 0, ids (t,), columns (n,) each; yield the full batches."""
-        start, n = 0, len(offsets) - 1
+    def add(self, encoded: Batch) -> Iterator[Batch]:
+        """Add a chunk of any size; yield the full batches."""
+        start, n = 0, len(encoded)
         while n - start:
             stop = min(n, start + EVENTS_PER_BATCH - self._waiting)
-            self._counts.append(np.diff(offsets[start : stop + 1]))
-            self._ids.append(ids[offsets[start] : offsets[stop]])
-            self._columns.append({name: values[start:stop] for name, values in columns.items()})
+            self._parts.append(encoded.part(start, stop))
             self._waiting += stop - start
             start = stop
             if self._waiting == EVENTS_PER_BATCH:
@@ -52,15 +35,31 @@ class Batcher:
             yield self._take()
 
     def _take(self) -> Batch:
-        counts = _joined(self._counts)
-        offsets = np.zeros(len(counts) + 1, np.int64)
-        np.cumsum(counts, out=offsets[1:])
-        check_batch_size(int(offsets[-1]), self._name)
-        ids = _joined(self._ids).astype(self._ids_dtype, copy=False)
-        columns = {name: _joined([part[name] for part in self._columns]) for name in self._columns[0]}
-        self._counts, self._ids, self._columns, self._waiting = [], [], [], 0
-        return Batch(offsets.astype(np.int32), ids, columns)
+        parts, self._parts, self._waiting = self._parts, [], 0
+        return type(parts[0]).joined(parts, self._name)
 
 
-def _joined(parts: list[Any]) -> Array:
-    return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
+def regroup(chunks: Iterator[tuple[Events, Array]], n_events: int) -> Iterator[tuple[Events, Array]]:
+    """Yield the same events and their entries `n_events` at a time, however they come; the last may be fewer."""
+    parts: list[tuple[Events, Array]] = []
+    waiting = 0
+    for events, entries in chunks:
+        start = 0
+        while start < len(events):
+            stop = min(len(events), start + n_events - waiting)
+            parts.append((events[start:stop], entries[start:stop]))
+            waiting += stop - start
+            start = stop
+            if waiting == n_events:
+                yield _joined(parts)
+                parts, waiting = [], 0
+    if parts:
+        yield _joined(parts)
+
+
+def _joined(parts: list[tuple[Events, Array]]) -> tuple[Events, Array]:
+    if len(parts) == 1:
+        return parts[0]
+    return Events.concatenate([events for events, _ in parts]), np.concatenate(
+        [entries for _, entries in parts]
+    )

@@ -17,7 +17,10 @@ from typing import Any, Self
 from evtok.errors import JobError, ShardError
 from evtok.jobs.documents import digest
 from evtok.jobs.fields import HASH, LARGEST, PLAIN, Fields, integer, one_of, refuse, text
+from evtok.jobs.product import Product
+from evtok.jobs.score_product import ScoreProduct
 from evtok.jobs.shard_format import COLUMN_DTYPES, CONTAINERS, ENTRY, FORMAT_VERSION, ShardLayout
+from evtok.jobs.token_product import TokenProduct
 
 EVENTS_PER_SHARD = 1_000_000
 DEFAULT_KEEP = ("label", "weight", "event")
@@ -71,8 +74,7 @@ class Plan:
     inputs: tuple[PlannedInput, ...]
     schema: str  # digest of the schema that the inputs are read with
     fingerprint: str
-    vocab_size: int
-    pad_id: int
+    product: Product
     numerics: int
     container: str
     codec: str
@@ -108,8 +110,7 @@ class Plan:
         """Return columns and metadata of the shards."""
         return ShardLayout(
             self.container,
-            self.vocab_size,
-            self.pad_id,
+            self.product,
             self.fingerprint,
             self.numerics,
             self.evtok,
@@ -118,8 +119,10 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return an object for a document."""
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "product"}
         return {
-            **asdict(self),
+            **own,
+            **self.product.to_json(),
             "inputs": [asdict(i) for i in self.inputs],
             "columns": [list(c) for c in self.columns],
         }
@@ -133,23 +136,24 @@ class Plan:
         ShardError
             A value that no plan has.
         """
-        found = Fields(content, [field.name for field in fields(cls)], f"{name}: plan")
+        kind = _product(content)
+        own = [field.name for field in fields(cls) if field.name != "product"]
+        found = Fields(content, [*own, *kind.KEYS], f"{name}: plan")
+        product = kind.from_json(found)
         container = one_of(found["container"], CONTAINERS, found.where("container"))
-        vocab_size = found.integer("vocab_size", 1, 2**31 - 1)
         inputs = tuple(_input(row, found.where("inputs")) for row in found.rows("inputs"))
         integer(sum(file.n_events for file in inputs), f"{name}: events of all inputs")
         return cls(
             inputs=inputs,
             schema=found.text("schema", HASH),
             fingerprint=found.text("fingerprint", HASH),
-            vocab_size=vocab_size,
-            pad_id=found.integer("pad_id", -1, vocab_size - 1),
+            product=product,
             numerics=found.integer("numerics"),
             container=container,
             codec=one_of(found["codec"], [CONTAINERS[container]], found.where("codec")),
             events_per_shard=found.integer("events_per_shard", 1),
             events_per_batch=found.integer("events_per_batch", 1, 2**31 - 1),
-            columns=_columns(found.rows("columns", 2), found.where("columns")),
+            columns=_columns(found.rows("columns", 2), product, found.where("columns")),
             evtok=found.text("evtok", PLAIN),
             pyarrow=found.text("pyarrow", PLAIN),
             format=found.integer("format", FORMAT_VERSION, FORMAT_VERSION),
@@ -173,11 +177,13 @@ class Plan:
             Naming each ingredient that changed.
         """
         changes = _input_changes(previous.inputs, self.inputs)
+        if previous.product.NAME != self.product.NAME:
+            changes.append(f"what is written: was {previous.product.NAME}, is {self.product.NAME}")
         before, now = previous.to_json(), self.to_json()
         changes += [
             f"{key}: was {before[key]!r}, is {now[key]!r}"
             for key in now
-            if key != "inputs" and before[key] != now[key]
+            if key in before and key != "inputs" and before[key] != now[key]
         ]
         if changes:
             raise JobError(
@@ -200,9 +206,16 @@ def _input(row: Any, name: str) -> PlannedInput:
     )
 
 
-def _columns(rows: list[Any], name: str) -> tuple[tuple[str, str], ...]:
+def _product(content: Any) -> type[Product]:
+    """Return what a plan is for; those of tokens do not say, as evtok 0.1.0 knew nothing else."""
+    if isinstance(content, dict) and "product" in content:
+        return ScoreProduct
+    return TokenProduct
+
+
+def _columns(rows: list[Any], product: Product, name: str) -> tuple[tuple[str, str], ...]:
     columns = tuple((text(key, name, PLAIN), one_of(dtype, COLUMN_DTYPES, name)) for key, dtype in rows)
-    names = ["tokens", *(key for key, _ in columns)]
+    names = [*(key for key, _ in product.columns), *(key for key, _ in columns)]
     if columns[:1] != (ENTRY,) or len(set(names)) != len(names):
         raise refuse(name, "entry, then kept fields of other names", [key for key, _ in columns])
     return columns

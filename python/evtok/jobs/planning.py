@@ -9,14 +9,16 @@ from typing import Any
 from evtok import _core
 from evtok._optional import require
 from evtok.errors import JobError
+from evtok.jobs.batch import EVENTS_PER_BATCH
 from evtok.jobs.inputs import stamp
 from evtok.jobs.plan import Plan, PlannedInput
-from evtok.jobs.shard_format import CONTAINERS, ENTRY, EVENTS_PER_BATCH
+from evtok.jobs.product import Encoder
+from evtok.jobs.shard_format import CONTAINERS, ENTRY
 
 
 def make_plan(
     source: Any,
-    tokenizer: Any,
+    encoder: Encoder,
     *,
     schema: str,
     container: str,
@@ -29,22 +31,21 @@ def make_plan(
     Parameters
     ----------
     source : EventSource
-    tokenizer : tokenizer
-        Fitted.
+    encoder : Encoder
     schema : str
         Identity of what `source` reads from the files.
     container : str
         "arrow" or "parquet".
     events_per_shard : int
     kept : sequence of (str, str)
-        Fields of `source` to keep beside the tokens, with their dtypes.
+        Fields of `source` to keep beside the product, with their dtypes.
     unreadable : sequence of PlannedInput
         Inputs that could not be opened; they come last and give no shards.
 
     Raises
     ------
     JobError
-        Options that no job can have, no input, or an unfitted tokenizer.
+        Options that no job can have, or no input.
     """
     if container not in CONTAINERS:
         raise JobError(f"format: expected one of {', '.join(CONTAINERS)}, got {container!r}")
@@ -56,16 +57,13 @@ def make_plan(
         raise JobError(f"events_per_shard: expected at least 1, got {events_per_shard}")
     if not source.files:
         raise JobError("inputs: expected at least one file, got none")
-    if not tokenizer.is_fitted:
-        raise JobError("tokenizer: it is not fitted yet; call fit first")
     files = zip(source.files, source.trees, strict=True)
     readable = [PlannedInput(f.path, tree, f.n_events, f.size, stamp(f.path)) for f, tree in files]
     return Plan(
         inputs=(*readable, *unreadable),
         schema=schema,
-        fingerprint=tokenizer.fingerprint,
-        vocab_size=int(tokenizer.vocab_size),
-        pad_id=int(tokenizer.pad_id),
+        fingerprint=encoder.fingerprint,
+        product=encoder.product,
         numerics=_core.numerics_version,
         container=container,
         codec=CONTAINERS[container],

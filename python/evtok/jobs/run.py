@@ -19,11 +19,10 @@ from evtok.jobs.durable import OutputFolder
 from evtok.jobs.manifest import Manifest, Refused
 from evtok.jobs.pipeline import read_ahead
 from evtok.jobs.plan import Plan, Task
+from evtok.jobs.product import Encoder
 from evtok.jobs.progress import Listener, Progress
 from evtok.jobs.record import Counts, ShardRecord
 from evtok.jobs.task import Chunk, TaskRunner
-
-TOKENIZER = "tokenizer"
 
 #: More bad records than this, and the range is refused as a whole: the file is of another format.
 MAX_BAD_RECORDS = 10_000
@@ -33,11 +32,12 @@ _FIRST_CHUNK, _SHORTEST_CHUNK, _LONGEST_CHUNK = 2_000, 64, 65_536
 
 @dataclass(frozen=True)
 class JobReport:
-    """What a job did: `shards` in all, of which `proven` were there already; `counts` of all events."""
+    """What a job did: `shards` in all, of which `proven`, with `proven_events`, were there; `counts` of all events."""
 
     folder: Path
     shards: int
     proven: int
+    proven_events: int
     counts: Counts
     ids: int
     size: int
@@ -77,59 +77,66 @@ class _UnreadableError(Exception):
     """A range of an input that cannot be read."""
 
 
+@contextlib.contextmanager
+def job_folder(path: str | os.PathLike[str]) -> Iterator[OutputFolder]:
+    """Open the folder of a job, keep other jobs out of it, and clear away what dead ones left."""
+    with OutputFolder(path) as folder:
+        folder.lock()
+        folder.remove_temporaries()
+        yield folder
+
+
 def run_job(
     source: Any,
-    tokenizer: Any,
+    encoder: Encoder,
     plan: Plan,
-    output: str | os.PathLike[str],
+    folder: OutputFolder,
     *,
     threads: int | None = None,
     allow_quarantine: bool = False,
     listener: Listener | None = None,
 ) -> JobReport:
-    """Carry out `plan` in the folder `output`; see `evtok.tokenize_files`.
+    """Carry out `plan` in a `job_folder`; see `evtok.tokenize_files`.
 
     Parameters
     ----------
     source : EventSource
         Of the inputs of the plan, in their order.
-    tokenizer : tokenizer
-        With the fingerprint of the plan.
+    encoder : Encoder
+        That the plan was made with.
     """
     progress = Progress(listener)
-    with OutputFolder(output) as folder:
-        folder.lock()
-        folder.remove_temporaries()
-        previous = resume.begin(folder, plan)
-        _keep_tokenizer(folder, tokenizer)
-        state = resume.survey(folder, plan, previous)
-        shards = len(state.proven) + len(state.pending)
-        total = sum(file.n_events for file in plan.inputs)
-        proven_events = sum(record.stop - record.start for record in state.proven)
-        progress.start(str(folder.path), shards, total, len(state.proven), proven_events)
-        runner = TaskRunner(plan, tokenizer, folder, threads)
-        records, refused = list(state.proven), list[Refused]()
-        tasks = [task for task, _ in state.pending]
-        with contextlib.closing(read_ahead(_read(source, tasks))) as items:
-            for task, expected in state.pending:
-                try:
-                    record = runner.run(task, _chunks(items, progress.add), expected)
-                except _UnreadableError as error:
-                    if not allow_quarantine:
-                        raise error.__cause__ or error from None
-                    refused.append(runner.refuse(task, str(error)))
-                    progress.say(
-                        "unreadable", name=task.stem, file=plan.inputs[task.file].path, reason=str(error)
-                    )
-                    continue
-                records.append(record)
-                progress.say("shard", **_summary(record))
-        return _finish(folder, plan, records, refused, allow_quarantine, len(state.proven), progress)
+    previous = resume.begin(folder, plan)
+    _keep_artefact(folder, encoder)
+    state = resume.survey(folder, plan, previous)
+    shards = len(state.proven) + len(state.pending)
+    total = sum(file.n_events for file in plan.inputs)
+    proven_events = sum(record.stop - record.start for record in state.proven)
+    progress.start(str(folder.path), shards, total, len(state.proven), proven_events)
+    runner = TaskRunner(plan, encoder, folder, threads)
+    records, refused = list(state.proven), list[Refused]()
+    tasks = [task for task, _ in state.pending]
+    longest = min(_LONGEST_CHUNK, encoder.events_per_call or _LONGEST_CHUNK)
+    with contextlib.closing(read_ahead(_read(source, tasks, longest))) as items:
+        for task, expected in state.pending:
+            try:
+                record = runner.run(task, _chunks(items, progress.add), expected)
+            except _UnreadableError as error:
+                if not allow_quarantine:
+                    raise error.__cause__ or error from None
+                refused.append(runner.refuse(task, str(error)))
+                progress.say(
+                    "unreadable", name=task.stem, file=plan.inputs[task.file].path, reason=str(error)
+                )
+                continue
+            records.append(record)
+            progress.say("shard", **_summary(record))
+    return _finish(folder, plan, records, refused, allow_quarantine, state.proven, progress)
 
 
-def _read(source: Any, tasks: Sequence[Task]) -> Iterator[_Item]:
+def _read(source: Any, tasks: Sequence[Task], longest: int) -> Iterator[_Item]:
     """Read the ranges of all tasks, in chunks of bounded memory; runs in the reading thread."""
-    size = ChunkSize(_LONGEST_CHUNK, _FIRST_CHUNK, _SHORTEST_CHUNK)
+    size = ChunkSize(longest, min(_FIRST_CHUNK, longest), min(_SHORTEST_CHUNK, longest))
     for task in tasks:
         try:
             bad = _BadRecords(task)
@@ -178,7 +185,7 @@ def _finish(
     records: Sequence[ShardRecord],
     refused: Sequence[Refused],
     allow_quarantine: bool,
-    proven: int,
+    proven: Sequence[ShardRecord],
     progress: Progress,
 ) -> JobReport:
     manifest = Manifest.of(plan, records, refused, complete=True)
@@ -190,7 +197,8 @@ def _finish(
     report = JobReport(
         folder=folder.path,
         shards=len(records),
-        proven=proven,
+        proven=len(proven),
+        proven_events=sum(record.stop - record.start for record in proven),
         counts=manifest.totals,
         ids=sum(record.ids for record in records),
         size=sum(record.size for record in records),
@@ -223,16 +231,13 @@ def _finish(
     return report
 
 
-def _keep_tokenizer(folder: OutputFolder, tokenizer: Any) -> None:
-    """Put a copy of the tokenizer beside the shards."""
-    if TOKENIZER not in folder.names():
-        folder.adopt(TOKENIZER, tokenizer.save)
-        return
-    from evtok.tokenizers import load_tokenizer
-
-    kept = load_tokenizer(folder.path / TOKENIZER)
-    if kept.fingerprint != tokenizer.fingerprint:
-        raise ArtefactError(f"{folder.path / TOKENIZER}: not the tokenizer of this job; somebody replaced it")
+def _keep_artefact(folder: OutputFolder, encoder: Encoder) -> None:
+    """Put a copy of the tokenizer or the model beside the shards."""
+    name = encoder.product.ARTEFACT
+    if name not in folder.names():
+        folder.adopt(name, encoder.save)
+    elif encoder.product.fingerprint_of(folder.path / name) != encoder.fingerprint:
+        raise ArtefactError(f"{folder.path / name}: not the {name} of this job; somebody replaced it")
 
 
 def _summary(record: ShardRecord) -> dict[str, Any]:

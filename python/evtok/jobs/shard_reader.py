@@ -9,9 +9,10 @@ from typing import Any
 
 from evtok._optional import require
 from evtok.errors import ShardError
+from evtok.jobs.batch import Batch
 from evtok.jobs.durable import OutputFolder, describe
 from evtok.jobs.record import Segment, ShardRecord
-from evtok.jobs.shard_format import Batch, ShardLayout, from_record_batch
+from evtok.jobs.shard_format import ShardLayout, from_record_batch
 
 _REMEDY = "the file was altered after it was written: remove it and run the job again"
 
@@ -68,7 +69,7 @@ class ShardFile:
             batch = from_record_batch(self._read(k), self._layout)
         except (pa.ArrowException, OSError, ShardError) as error:
             raise ShardError(f"{self.path}: batch {k} cannot be read ({error}); {_REMEDY}") from error
-        if (len(batch), len(batch.ids)) != (expected.events, expected.ids):
+        if (len(batch), batch.n_ids) != (expected.events, expected.ids):
             raise ShardError(f"{self.path}: batch {k} holds other counts than its record; {_REMEDY}")
         self._unchecked[k] = False
         return batch

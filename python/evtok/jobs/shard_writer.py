@@ -6,9 +6,10 @@ import hashlib
 from typing import Any
 
 from evtok._optional import require
+from evtok.jobs.batch import Batch
 from evtok.jobs.durable import AtomicFile
 from evtok.jobs.record import BatchRecord, Segment
-from evtok.jobs.shard_format import CONTAINERS, Batch, ContentHash, ShardLayout, to_record_batch
+from evtok.jobs.shard_format import CONTAINERS, ContentHash, ShardLayout, to_record_batch
 
 
 class HashingSink:
@@ -79,7 +80,7 @@ class ShardWriter:
         """Append one batch."""
         self._writer.write_batch(to_record_batch(batch, self._layout, self._schema))
         self._content.update(batch)
-        self.batches.append(BatchRecord(len(batch), len(batch.ids), self._sink.cut()))
+        self.batches.append(BatchRecord(len(batch), batch.n_ids, self._sink.cut()))
 
     def finish(self) -> tuple[Segment, str, str]:
         """End the file; returns its last segment, the sha256 of all and the hash of the content."""

@@ -16,17 +16,17 @@ from evtok.errors import JobError
 from evtok.events import Events
 from evtok.io.darkmachines_records import BadRecord
 from evtok.jobs import quarantine
-from evtok.jobs.batching import Batcher
+from evtok.jobs.batch import Array, Batch
+from evtok.jobs.batching import Batcher, regroup
 from evtok.jobs.durable import OutputFolder
 from evtok.jobs.inputs import stamp
 from evtok.jobs.manifest import Refused
 from evtok.jobs.plan import Plan, Task
+from evtok.jobs.product import Encoder
 from evtok.jobs.record import Counts, ShardRecord
-from evtok.jobs.shard_format import Batch
 from evtok.jobs.shard_writer import ShardWriter
 from evtok.tokens import EncodeReport
 
-Array = npt.NDArray[Any]
 #: Events, and the records between them that could not be read.
 Chunk = tuple[Events, Sequence[BadRecord]]
 WEIGHT = "weight"
@@ -37,7 +37,7 @@ class TaskRunner:
     """Runs tasks of one plan; holds what all of them share."""
 
     plan: Plan
-    tokenizer: Any
+    encoder: Encoder
     folder: OutputFolder
     threads: int | None = None
 
@@ -79,7 +79,7 @@ class TaskRunner:
                 raise JobError(
                     f"{source}: the file changed while it was read; run again when nobody writes to it"
                 )
-            data = b"".join(account.refused)
+            data = account.quarantine_lines()
             self._write_quarantine(task, data)
             file.commit()
         record = ShardRecord(
@@ -104,28 +104,37 @@ class TaskRunner:
         return record
 
     def _batches(self, task: Task, chunks: Iterable[Chunk], account: _Account) -> Iterator[Batch]:
-        dtype = self.plan.layout().ids_dtype
-        batcher = Batcher(task.stem, dtype)
+        batcher = Batcher(task.stem)
         path = self.plan.inputs[task.file].path
+        parts = self._entries(task, chunks, account)
+        if self.encoder.events_per_call is not None:
+            parts = regroup(parts, self.encoder.events_per_call)
+        for events, entries in parts:
+            columns = self._columns(path, events, entries)
+            encoded = self.encoder.encode(events, columns, name=task.stem, threads=self.threads)
+            account.encoded(encoded.report)
+            account.refuse_weights(columns, encoded.refused)
+            for i, reason in zip(encoded.refused, encoded.reasons, strict=True):
+                account.refuse(int(entries[i]), file=path, reason=reason)
+            yield from batcher.add(encoded.batch)
+        yield from batcher.rest()
+        self.encoder.require_unchanged(task.stem)
+
+    def _entries(
+        self, task: Task, chunks: Iterable[Chunk], account: _Account
+    ) -> Iterator[tuple[Events, npt.NDArray[np.int64]]]:
+        """Yield the events that could be read with their entries; the others go to quarantine."""
         entry = task.start
+        path = self.plan.inputs[task.file].path
         for events, bad in chunks:
             stop = entry + len(events) + len(bad)
-            entries = np.delete(np.arange(entry, stop, dtype=np.int64), [one.record - entry for one in bad])
-            lost = [(one.record, {"line": one.line, "reason": one.reason}) for one in bad]
-            tokens, refused, reasons = quarantine.split(self.tokenizer, events, dtype, self.threads)
-            if tokens.fingerprint != self.plan.fingerprint:
-                raise JobError(f"{task.stem}: the tokenizer changed while the job was running")
-            columns = self._columns(path, events, entries)
-            account.encoded(tokens.report, task.stem)
-            if len(refused):
-                lost += [(int(entries[i]), {"reason": why}) for i, why in zip(refused, reasons, strict=True)]
-                account.refuse_weights(columns, refused)
-                columns = {name: np.delete(values, refused) for name, values in columns.items()}
-            lost.sort(key=itemgetter(0))  # so that the file does not depend on the chunks
-            account.refused += [quarantine.line(file=path, entry=n, **what) for n, what in lost]
-            yield from batcher.add(tokens.offsets, tokens.ids, columns)
+            for one in bad:
+                account.refuse(one.record, file=path, line=one.line, reason=one.reason)
+            yield (
+                events,
+                np.delete(np.arange(entry, stop, dtype=np.int64), [one.record - entry for one in bad]),
+            )
             entry = stop
-        yield from batcher.rest()
 
     def refuse(self, task: Task, reason: str) -> Refused:
         """Quarantine the whole range of a task, because it could not be read."""
@@ -151,8 +160,7 @@ class TaskRunner:
             if name not in events.fields:
                 raise JobError(
                     f"{path}: has no field {name!r}, which the first input has; leave it out of keep=, or "
-                    "tokenize "
-                    "these files into a folder of their own"
+                    "give these files an output of their own"
                 )
             columns[name] = _exactly(events.fields[name], np.dtype(dtype), name, path)
         return columns
@@ -166,14 +174,10 @@ class _Account:
         self._written = 0
         self._weights: list[float] = []
         self._refused_weights: list[float] = []
-        self.refused: list[bytes] = []
+        self._refused: list[tuple[int, bytes]] = []
         self._unknown = self._truncated_events = self._truncated_objects = self._cut_objects = 0
 
-    def encoded(self, report: EncodeReport | None, name: str) -> None:
-        if report is None:
-            raise JobError(
-                f"{name}: the tokenizer does not report what it met, so the job cannot account for it"
-            )
+    def encoded(self, report: EncodeReport) -> None:
         self._unknown += report.unknown + report.unknown_event_tokens
         self._truncated_events += report.truncated_events
         self._truncated_objects += report.truncated_objects
@@ -184,15 +188,22 @@ class _Account:
         if self._weighted:
             self._weights.append(float(np.sum(batch.columns[WEIGHT], dtype=np.float64)))
 
+    def refuse(self, entry: int, **content: Any) -> None:
+        self._refused.append((entry, quarantine.line(entry=entry, **content)))
+
+    def quarantine_lines(self) -> bytes:
+        """Return the lines in the order of the entries, so that they do not depend on the chunks."""
+        return b"".join(line for _, line in sorted(self._refused, key=itemgetter(0)))
+
     def refuse_weights(self, columns: dict[str, Array], refused: npt.NDArray[np.int64]) -> None:
         if self._weighted:
             self._refused_weights += columns[WEIGHT][refused].astype(np.float64).tolist()
 
     def counts(self) -> Counts:
         return Counts(
-            read=self._written + len(self.refused),
+            read=self._written + len(self._refused),
             written=self._written,
-            quarantined=len(self.refused),
+            quarantined=len(self._refused),
             weight_read=_sum(self._weights + self._refused_weights) if self._weighted else None,
             weight_written=_sum(self._weights) if self._weighted else None,
             unknown=self._unknown,

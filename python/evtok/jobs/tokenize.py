@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evtok.errors import InputFileError, JobError
-from evtok.io import EventSource, InputFile, Schema, load_schema
-from evtok.io.paths import Location, expand
-from evtok.jobs.inputs import stamp
-from evtok.jobs.plan import DEFAULT_KEEP, EVENTS_PER_SHARD, PlannedInput
-from evtok.jobs.planning import make_plan
+from evtok.io import Schema
+from evtok.jobs.opening import planned
+from evtok.jobs.plan import EVENTS_PER_SHARD
 from evtok.jobs.progress import Listener
-from evtok.jobs.run import JobReport, run_job
+from evtok.jobs.run import JobReport, job_folder, run_job
+from evtok.jobs.token_product import TokenEncoder
 from evtok.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -71,89 +68,26 @@ def tokenize_files(
     InputFileError
         A file that cannot be read, unless quarantine is allowed.
     """
-    names = _names(keep)
-    if not isinstance(tokenizer, Tokenizer):
-        tokenizer = load_tokenizer(tokenizer)
-    source, unreadable = _open(expand(inputs), schema, tokenizer.required_columns, allow_quarantine)
-    with source:
-        kept = _kept(source, DEFAULT_KEEP if keep is None else names, required=keep is not None)
-        fields = dict.fromkeys((*tokenizer.required_fields, *(name for name, _ in kept)))
-        chosen = source.select(tokenizer.required_columns, fields)
-        plan = make_plan(
-            chosen,
-            tokenizer,
-            schema=hashlib.sha256(repr(chosen.schema).encode()).hexdigest(),
+    encoder = TokenEncoder(tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(tokenizer))
+    with (
+        planned(
+            inputs,
+            encoder,
+            taken=("entry", "tokens"),
+            schema=schema,
             container=format,
             events_per_shard=events_per_shard,
-            kept=kept,
-            unreadable=unreadable,
-        )
+            keep=keep,
+            allow_unreadable=allow_quarantine,
+        ) as (source, plan),
+        job_folder(output) as folder,
+    ):
         return run_job(
-            chosen,
-            tokenizer,
+            source,
+            encoder,
             plan,
-            output,
+            folder,
             threads=threads,
             allow_quarantine=allow_quarantine,
             listener=progress,
         )
-
-
-def _open(
-    locations: Sequence[Location], schema: Any, columns: Sequence[str], allow_unreadable: bool
-) -> tuple[EventSource, list[PlannedInput]]:
-    """Open the inputs; those that cannot be opened come back apart, if there may be any."""
-    chosen = None if schema is None else load_schema(schema)
-    names = tuple(columns)
-    if not allow_unreadable:
-        return EventSource(locations, chosen, columns=names), []
-    good, files, bad = list[Location](), list[InputFile](), list[PlannedInput]()
-    for location in locations:
-        try:
-            with EventSource([location], chosen, columns=names) as one:
-                files += one.files
-                chosen = one.schema
-            good.append(location)
-        except InputFileError as error:
-            bad.append(
-                PlannedInput(
-                    location.path,
-                    location.tree,
-                    n_events=0,
-                    size=location.size(),
-                    stamp=stamp(location.path),
-                    unreadable=str(error),
-                )
-            )
-    if not good:
-        raise InputFileError(
-            f"inputs: none of the {len(bad)} files can be read; the first: {bad[0].unreadable}"
-        )
-    return EventSource(good, chosen, columns=names, files=files), bad
-
-
-def _names(keep: Sequence[str] | str | None) -> tuple[str, ...]:
-    names = (keep,) if isinstance(keep, str) else tuple(keep or ())
-    for name in names:
-        if not isinstance(name, str):
-            raise JobError(f"keep: expected names of fields, got {name!r}")
-        if names.count(name) > 1:
-            raise JobError(f"keep: {name!r} is there twice")
-        if name in ("entry", "tokens"):
-            raise JobError(
-                f"keep: {name!r} is a column of every shard, and cannot be the name of a field to keep"
-            )
-    return names
-
-
-def _kept(source: EventSource, keep: Sequence[str], *, required: bool) -> list[tuple[str, str]]:
-    """Find out which of the fields to keep are there, and their dtypes, in the first event there is."""
-    first = source.first_event()
-    if first is None:
-        return []
-    missing = [name for name in keep if name not in first.fields]
-    if missing and required:
-        raise JobError(
-            f"keep: {source.paths[0]} has no field {missing[0]!r}; it has {', '.join(first.fields) or 'none'}"
-        )
-    return [(name, first.fields[name].dtype.name) for name in keep if name in first.fields]

@@ -7,10 +7,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from evtok.errors import EvtokError, ShardError
 from evtok.jobs import manifest as manifests
@@ -67,7 +65,7 @@ def verify(folder: str | os.PathLike[str]) -> VerifyReport:
         except ShardError as error:
             report.problems.append(str(error))
             return report
-        report.problems += _tokenizer(path, manifest.plan)
+        report.problems += _artefact(path, manifest.plan)
         report.problems += _foreign(opened, manifest)
         try:
             manifest.require_finished(str(path))
@@ -107,7 +105,7 @@ def _shard(
     content, events, ids, last = ContentHash(plan.layout()), 0, 0, task.start - 1
     for k in range(len(record.batches)):
         batch = shard.batch(k)
-        _check_ids(batch.offsets, batch.ids, plan.vocab_size, str(shard.path))
+        plan.product.check(batch, str(shard.path))
         entries = batch.columns["entry"]
         if entries[0] <= last or np.any(np.diff(entries) <= 0) or entries[-1] >= task.stop:
             raise ShardError(
@@ -115,7 +113,7 @@ def _shard(
             )
         last = int(entries[-1])
         content.update(batch)
-        events, ids = events + len(batch), ids + len(batch.ids)
+        events, ids = events + len(batch), ids + batch.n_ids
     if (content.hexdigest(), events, ids) != (record.content, record.counts.written, record.ids):
         raise ShardError(f"{shard.path}: content or counts are not those of its record")
     record.counts.check(task.stop - task.start, str(shard.path))
@@ -126,13 +124,6 @@ def _shard(
     report.size += record.size
     report.quarantined += record.counts.quarantined
     return record
-
-
-def _check_ids(offsets: npt.NDArray[Any], ids: npt.NDArray[Any], vocab_size: int, name: str) -> None:
-    if np.any(np.diff(offsets) < 0):
-        raise ShardError(f"{name}: an event ends before it begins")
-    if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= vocab_size):
-        raise ShardError(f"{name}: holds an id outside the vocabulary of {vocab_size}")
 
 
 def _check_quarantine(folder: OutputFolder, record: ShardRecord) -> None:
@@ -158,16 +149,15 @@ def _account(manifest: Manifest, records: list[ShardRecord]) -> Iterator[str]:
         yield f"{manifests.NAME}: its sums are not those of the records"
 
 
-def _tokenizer(path: Path, plan: Plan) -> Iterator[str]:
-    from evtok.tokenizers import load_tokenizer
-
+def _artefact(path: Path, plan: Plan) -> Iterator[str]:
+    name = plan.product.ARTEFACT
     try:
-        found = load_tokenizer(path / "tokenizer").fingerprint
+        found = plan.product.fingerprint_of(path / name)
     except (EvtokError, OSError) as error:
         yield str(error)
         return
     if found != plan.fingerprint:
-        yield f"{path / 'tokenizer'}: not the tokenizer that wrote these shards"
+        yield f"{path / name}: not the {name} that wrote these shards"
 
 
 def _foreign(folder: OutputFolder, manifest: Manifest) -> Iterator[str]:

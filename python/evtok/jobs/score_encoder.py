@@ -1,0 +1,65 @@
+"""Scores events for a job, by a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from evtok._optional import require
+from evtok.detectors.interface import Detector
+from evtok.errors import EvtokError, JobError
+from evtok.events import Events
+from evtok.jobs.batch import Array, Batch
+from evtok.jobs.product import Encoded, Encoder, without
+from evtok.jobs.score_product import COLUMN, DTYPE, EVENTS_PER_CALL, ScoreProduct
+from evtok.tokens import EncodeReport
+
+
+class ScoreEncoder(Encoder):
+    """Scores events with a fitted detector; those without a finite score go to quarantine."""
+
+    product: ScoreProduct
+
+    def __init__(self, detector: Detector) -> None:
+        if not detector.is_fitted:
+            raise JobError("detector: it is not fitted yet; call fit first")
+        self._detector = detector
+        backend = detector.BACKENDS[0]
+        torch = str(require("torch", extra="torch").__version__) if backend == "torch" else ""
+        self.product = ScoreProduct(detector.KIND, backend, torch, EVENTS_PER_CALL)
+        self.fingerprint = detector.fingerprint
+        self.required_columns = detector.inputs.required_columns
+        self.required_fields = detector.inputs.required_fields
+        self.events_per_call = self.product.events_per_call
+
+    def encode(  # noqa: D102
+        self, events: Events, columns: Mapping[str, Array], *, name: str, threads: int | None
+    ) -> Encoded:
+        scores = self._detector.score(events, on_invalid="sentinel", threads=threads)
+        if scores.shape != (len(events),) or scores.dtype != DTYPE:
+            raise JobError(
+                f"{name}: the detector gave {scores.dtype} {scores.shape} for {len(events)} events, not one "
+                "float32 each"
+            )
+        refused: npt.NDArray[np.int64] = np.flatnonzero(~np.isfinite(scores))
+        reasons = [self._reason(events[int(i) : int(i) + 1], scores[i]) for i in refused]
+        batch = Batch(without({COLUMN: scores, **columns}, refused))
+        return Encoded(batch, refused, reasons, EncodeReport(len(events), events.n_objects))
+
+    def _reason(self, event: Events, score: np.float32) -> str:
+        """Ask what the detector reads of an event why it cannot use it."""
+        try:
+            self._detector.score(event)
+        except EvtokError as error:
+            return str(error)
+        return f"its score is {score}"
+
+    def require_unchanged(self, name: str) -> None:  # noqa: D102
+        if self._detector.fingerprint != self.fingerprint:
+            raise JobError(f"{name}: the detector changed while the job was running")
+
+    def save(self, folder: Path) -> None:  # noqa: D102
+        self._detector.save(folder)
