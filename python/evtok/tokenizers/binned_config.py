@@ -136,7 +136,7 @@ def from_artefact(
     values = {name: value for name, value in config.items() if name != "kind"}
     try:
         for part in ("features", "event_features"):
-            values[part] = _features(values[part], part, tensors)
+            values[part] = features_from_config(values[part], part, tensors)
         for part in ("specials", "specials_high", "sequence"):
             values[part] = _names(values[part], part)
         if not isinstance(values["types"], dict):
@@ -153,14 +153,17 @@ def from_artefact(
     if settings.vocabulary == "seen":
         expected.add("seen")
     closed(tensors, expected, "tokenizer tensors")
-    fitted = {name: _fitted(name, feature, tensors) for name, feature in features.items()}
+    fitted = {name: fitted_from_tensors(name, feature, tensors) for name, feature in features.items()}
     seen = tensors.get("seen")
     if seen is not None:
         _check_seen(seen, settings, fitted)
     return settings, fitted, seen
 
 
-def _features(entries: Any, part: str, tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, Feature]:
+def features_from_config(
+    entries: Any, part: str, tensors: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, Feature]:
+    """Read features by name from the list in a config; `tensors` hold the edges that were given one by one."""
     if not isinstance(entries, list):
         raise ArtefactError(f"tokenizer config: {part}: expected a list")
     features: dict[str, Feature] = {}
@@ -181,7 +184,10 @@ def _names(entries: Any, part: str) -> tuple[str, ...]:
     return tuple(entries)
 
 
-def _fitted(name: str, feature: Feature, tensors: Mapping[str, npt.NDArray[Any]]) -> FittedFeature:
+def fitted_from_tensors(
+    name: str, feature: Feature, tensors: Mapping[str, npt.NDArray[Any]]
+) -> FittedFeature:
+    """Put the tensors of a feature together, trusting nothing."""
     try:
         fitted = FittedFeature(feature, **{part: tensors[f"{name}.{part}"] for part in TENSOR_DTYPES})
     except ValueError as error:

@@ -17,9 +17,11 @@ from evtok import _core
 from evtok.codebook import Codebook
 from evtok.errors import ArtefactError
 from evtok.events import TYPE_COLUMN, Events
-from evtok.tokenizers import artefact, codebook_config, codebook_encode
+from evtok.tokenizers import artefact, codebook_config, codebook_encode, codebook_fit
+from evtok.tokenizers import event_features as of_event
 from evtok.tokenizers.codebook_config import FitSettings, Fitted, Settings
 from evtok.tokenizers.codebook_features import NumericFeature
+from evtok.tokenizers.feature import Feature
 from evtok.tokenizers.feature_network import FeatureNetwork
 from evtok.tokenizers.interface import OnInvalid, Tokenizer
 from evtok.tokenizers.sequence import OBJECTS
@@ -69,12 +71,15 @@ class CodebookTokenizer(Tokenizer):
         Of `evtok.fit_codebook`.
     specials, specials_high : sequence of str
         Special tokens with ids at the low and at the high end: names of pad, mask, unk, cls, bos, eos, sep.
+    event_features : mapping of str to Feature, optional
+        Tokens of the event by name, from bins as in `BinnedTokenizer`: `Feature.column` names a field, or a quantity of
+        the event's objects such as ``count[j,b]`` or ``sum_pt[j,b]``, see `evtok.event_quantities`.
     sequence : sequence of str
-        What the sequence of an event holds: names of special tokens, and ``"objects"`` once.
+        What the sequence of an event holds: names of special tokens and event features, and ``"objects"`` once.
     sort_by : str, optional
         A column: objects by its falling value, equal ones as found. None: objects as found.
     max_length : int, optional
-        The longest sequence, special tokens included.
+        The longest sequence, special and event tokens included.
     too_long : {"raise", "truncate"}
         What happens to a longer one. Truncation drops the last objects, and is counted.
 
@@ -103,6 +108,7 @@ class CodebookTokenizer(Tokenizer):
         max_iterations: int = 100,
         specials: Sequence[str] = ("pad", "mask", "unk", "cls"),
         specials_high: Sequence[str] = (),
+        event_features: Mapping[str, Feature] | None = None,
         sequence: Sequence[str] = (OBJECTS,),
         sort_by: str | None = None,
         max_length: int | None = None,
@@ -137,14 +143,17 @@ class CodebookTokenizer(Tokenizer):
             sort_by=sort_by,
             max_length=max_length,
             too_long=too_long,
+            event_features=dict(event_features or {}),
         )
         self._network = network
+        self._given = codebook if isinstance(codebook, Codebook) or codebook is None else Codebook(codebook)
         self._fit: _Fit | None = None
-        if codebook is not None:
-            n_features = len(self.settings.features)
-            vectors = codebook_config.vectors_of(self.settings, np.zeros(n_features), np.ones(n_features))
-            codes = codebook if isinstance(codebook, Codebook) else Codebook(codebook)
-            self._fit = self._made(Fitted(vectors, network, codes), None)
+        if self._given is not None:
+            # Refuses parts that do not fit together, before a fit has read any data.
+            plain = codebook_config.plain_vectors(self.settings)
+            Fitted(plain, network, self._given)
+            if not codebook_fit.needs_data(self.settings):
+                self._learn((), "raise", None)
         elif network is not None and network.n_in != len(self.settings.features) + len(self.settings.types):
             raise ValueError(
                 f"network: takes {network.n_in} numbers, and there are {len(self.settings.features)} features and "
@@ -188,12 +197,12 @@ class CodebookTokenizer(Tokenizer):
 
     @property
     def is_fitted(self) -> bool:
-        """True when the codes are known."""
+        """True when the codes, and the edges of every event feature, are known."""
         return self._fit is not None
 
     @property
     def fitted(self) -> Fitted:
-        """Standardisation, network and codebook."""
+        """Standardisation, network, codebook, and the bins of event features."""
         return self._require_fit().fitted
 
     @property
@@ -209,7 +218,12 @@ class CodebookTokenizer(Tokenizer):
     @property
     def vocabulary(self) -> Vocabulary:
         """Which id means what: code k has the id k after the low special tokens."""
-        return Vocabulary(self.settings.specials, self.settings.specials_high, self.codebook.n_codes)
+        return Vocabulary(
+            self.settings.specials,
+            self.settings.specials_high,
+            self.codebook.n_codes,
+            {name: one.n_digits for name, one in self.fitted.event_features.items()},
+        )
 
     @property
     def required_columns(self) -> tuple[str, ...]:
@@ -219,12 +233,14 @@ class CodebookTokenizer(Tokenizer):
             names.append(TYPE_COLUMN)
         if self.settings.sort_by:
             names.append(self.settings.sort_by)
+        names += of_event.quantities(self.settings.event_features).required_columns
         return tuple(dict.fromkeys(names))
 
     @property
     def required_fields(self) -> tuple[str, ...]:
         """Fields of `Events` that `encode` reads."""
-        names = (f.relative_to for f in self.settings.features.values() if f.relative_to is not None)
+        names = list(of_event.quantities(self.settings.event_features).required_fields)
+        names += [f.relative_to for f in self.settings.features.values() if f.relative_to is not None]
         return tuple(dict.fromkeys(names))
 
     @property
@@ -234,7 +250,7 @@ class CodebookTokenizer(Tokenizer):
 
     def _require_fit(self) -> _Fit:
         if self._fit is None:
-            raise ValueError("this tokenizer has codes to be found: call fit(events) first")
+            raise ValueError("this tokenizer has codes or edges to be found: call fit(events) first")
         return self._fit
 
     # ---- fitting ----------------------------------------------------------------------------------------------
@@ -246,7 +262,9 @@ class CodebookTokenizer(Tokenizer):
         on_invalid: Literal["raise", "skip"] = "raise",
         threads: int | None = None,
     ) -> Self:
-        """Find the codes from data by k-means; returns self. A codebook that was given stays as it is.
+        """Find the codes from data by k-means, and the edges of event features; returns self.
+
+        A codebook that was given stays as it is.
 
         Parameters
         ----------
@@ -255,27 +273,33 @@ class CodebookTokenizer(Tokenizer):
             depend on the chunks. Mean and standard deviation are those of the float32 features, exact over all of them
             and rounded once to float64; a constant feature has the scale 1.
         on_invalid : {"raise", "skip"}
-            What to do with invalid objects. Objects that are cut, and those of unknown type, are left out.
+            What to do with invalid objects, and invalid values of event features. Objects that are cut, and those of
+            unknown type, are left out.
         threads : int, optional
             Threads to use; the codes do not depend on it.
 
         Raises
         ------
         InvalidEventsError
-            An invalid object, or no valid one. An older fit then stays as it was.
+            An invalid object or event feature, or no valid one. An older fit then stays as it was.
         ValueError
             Fewer different objects than codes.
         TypeError
             An iterator, which could be read only once.
         """
-        if self.settings.fit is None:
-            return self
-        from evtok.tokenizers import codebook_fit
-
-        with _core.FloatEnvironment():  # a caller's rounding mode must not get into the codes
-            fitted, report = codebook_fit.fit(self.settings, self._network, source, on_invalid, threads)
-        self._fit = self._made(fitted, report)
+        if codebook_fit.needs_data(self.settings):
+            self._learn(source, on_invalid, threads)
         return self
+
+    def _learn(
+        self,
+        source: Events | Iterable[Events],
+        on_invalid: Literal["raise", "skip"],
+        threads: int | None,
+    ) -> None:
+        with _core.FloatEnvironment():  # a caller's rounding mode must not get into the codes
+            found = codebook_fit.fit(self.settings, self._network, self._given, source, on_invalid, threads)
+        self._fit = self._made(*found)
 
     def _made(self, fitted: Fitted, report: FitReport | None) -> _Fit:
         mark = artefact.fingerprint(*codebook_config.to_artefact(self.settings, fitted))
@@ -284,7 +308,8 @@ class CodebookTokenizer(Tokenizer):
     def _as_fitted(self) -> Self:
         """Return this tokenizer as it is now: another thread may fit it again meanwhile."""
         other = type(self).__new__(type(self))
-        other.settings, other._network, other._fit = self.settings, self._network, self._require_fit()
+        other.settings, other._network, other._given = self.settings, self._network, self._given
+        other._fit = self._require_fit()
         return other
 
     # ---- encoding and decoding --------------------------------------------------------------------------------
@@ -305,8 +330,8 @@ class CodebookTokenizer(Tokenizer):
             With the columns and fields of `required_columns` and `required_fields`. An awkward array has no fields;
             types in it are places in `types`.
         on_invalid : {"raise", "sentinel"}
-            What to do with an invalid object: an error that names it, or the id -1. One that truncation would drop is
-            an error too.
+            What to do with an invalid object or event feature: an error that names it, or the id -1. An object that
+            truncation would drop is an error too.
         threads : int, optional
             Threads to use; by default `EVTOK_NUM_THREADS` or the CPUs that this process may use.
         dtype : int32 or uint16
@@ -340,7 +365,8 @@ class CodebookTokenizer(Tokenizer):
             Columns of the features, turned back through standardisation and transform; relative and wrapped ones stay
             so, and have the feature's name. A type is the one whose number is largest. With a network, which cannot be
             turned back, the columns are those of the code itself: ``z0``, ``z1``, ... . Special tokens are left out.
-            ``unk``, and -1 of an invalid object, are objects of NaN (and of type ``unk``).
+            ``unk``, and -1 of an invalid object, are objects of NaN (and of type ``unk``), or NaN for a token of the
+            event, whose field has the name of its column and else the centre of its bin.
 
         Raises
         ------
@@ -409,6 +435,7 @@ class CodebookTokenizer(Tokenizer):
         self = cls.__new__(cls)
         self.settings = settings
         self._network = fitted.network
+        self._given = fitted.codebook if settings.fit is None else None
         self._fit = self._made(fitted, None)
         expected = artefact.fingerprint(config, tensors)
         if self.fingerprint != expected:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -13,15 +13,21 @@ import numpy.typing as npt
 from evtok.codebook import Codebook
 from evtok.errors import ArtefactError
 from evtok.events import TYPE_COLUMN
+from evtok.tokenizers import event_features as of_event
 from evtok.tokenizers.artefact import closed
+from evtok.tokenizers.binned_config import features_from_config, fitted_from_tensors
 from evtok.tokenizers.codebook_features import FeatureVectors, NumericFeature
 from evtok.tokenizers.edge_definitions import finite_number, whole_number
+from evtok.tokenizers.feature import TENSOR_DTYPES, Feature, FittedFeature
 from evtok.tokenizers.feature_network import FeatureNetwork
 from evtok.tokenizers.sequence import check_sequence
 from evtok.tokenizers.vocabulary import Vocabulary
 
 KIND = "codebook_tokenizer"
 MAX_TYPES = 256
+
+# Begins the names of tensors of event features, so that they are no others'.
+_EVENT = "event."
 
 #: What the numbers mean; part of every artefact, and of its fingerprint.
 DEFINITION = {
@@ -67,9 +73,11 @@ class Settings:
     sort_by: str | None
     max_length: int | None
     too_long: str
+    event_features: Mapping[str, Feature] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "features", MappingProxyType(dict(self.features)))
+        for name in ("features", "event_features"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         object.__setattr__(self, "type_value", finite_number(self.type_value, "type_value"))
         if self.max_length is not None:
             object.__setattr__(self, "max_length", whole_number(self.max_length, "max_length"))
@@ -98,12 +106,20 @@ class Settings:
         if self.too_long not in ("raise", "truncate"):
             raise ValueError(f"too_long: expected 'raise' or 'truncate', got {self.too_long!r}")
         Vocabulary(self.specials, self.specials_high, n_objects=0)  # refuses unknown names
-        check_sequence(self.sequence, (*self.specials, *self.specials_high), (), self.max_length)
+        of_event.check(self.event_features, self.features)
+        check_sequence(
+            self.sequence, (*self.specials, *self.specials_high), tuple(self.event_features), self.max_length
+        )
+
+    @property
+    def type_codes(self) -> dict[str, int]:
+        """What the codes of types mean, for events that do not name them: places in `types`."""
+        return {name: place for place, name in enumerate(self.types)}
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What is learnt: standardisation, encoder network and codebook.
+    """What is learnt: standardisation, encoder network, codebook, and the bins of event features.
 
     Raises
     ------
@@ -114,8 +130,10 @@ class Fitted:
     vectors: FeatureVectors
     network: FeatureNetwork | None
     codebook: Codebook
+    event_features: Mapping[str, FittedFeature] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "event_features", MappingProxyType(dict(self.event_features)))
         vectors, network, codebook = self.vectors, self.network, self.codebook
         for name in ("mean", "scale"):
             value: npt.NDArray[np.float64] = getattr(vectors, name)
@@ -154,6 +172,12 @@ def to_artefact(settings: Settings, fitted: Fitted) -> tuple[dict[str, Any], dic
     config["features"] = [
         {"name": name, **feature.to_config()} for name, feature in settings.features.items()
     ]
+    # Left out where there are none, as in the artefacts of versions that had none.
+    config.pop("event_features")
+    if settings.event_features:
+        config["event_features"] = [
+            {"name": name, **feature.to_config()} for name, feature in settings.event_features.items()
+        ]
     for part in ("types", "specials", "specials_high", "sequence"):
         config[part] = list(config[part])
     config["fit"] = None if settings.fit is None else dict(vars(settings.fit))
@@ -168,6 +192,8 @@ def to_artefact(settings: Settings, fitted: Fitted) -> tuple[dict[str, Any], dic
     }
     if fitted.network is not None:
         tensors |= fitted.network.tensors()
+    for name, one in fitted.event_features.items():
+        tensors |= {f"{_EVENT}{name}.{part}": getattr(one, part) for part in TENSOR_DTYPES}
     return config, tensors
 
 
@@ -178,7 +204,8 @@ def from_artefact(
     extra = {"kind", "definition", "metric", "network"}
     if config.get("kind") != KIND:
         raise ArtefactError(f"tokenizer config: expected kind {KIND!r}, got {config.get('kind')!r:.80}")
-    closed(config, {*extra, *Settings.__dataclass_fields__}, "tokenizer config")
+    known = {*extra, *Settings.__dataclass_fields__}
+    closed(config, known if "event_features" in config else known - {"event_features"}, "tokenizer config")
     if config["definition"] != DEFINITION:
         raise ArtefactError(
             f"tokenizer config: definition: expected {DEFINITION}, got {config['definition']!r:.200}"
@@ -186,6 +213,12 @@ def from_artefact(
     values = {name: value for name, value in config.items() if name not in extra}
     try:
         values["features"] = _features(values["features"])
+        of_events = {
+            name.removeprefix(_EVENT): value for name, value in tensors.items() if name.startswith(_EVENT)
+        }
+        values["event_features"] = features_from_config(
+            values.get("event_features", []), "event_features", of_events
+        )
         for part in ("types", "specials", "specials_high", "sequence"):
             values[part] = _names(values[part], part)
         if values["fit"] is not None:
@@ -198,17 +231,25 @@ def from_artefact(
             None if config["network"] is None else FeatureNetwork.from_config(config["network"], tensors)
         )
         expected = {"codebook", "mean", "scale", *(() if network is None else network.tensors())}
+        expected |= {f"{_EVENT}{name}.{part}" for name in settings.event_features for part in TENSOR_DTYPES}
         closed(tensors, expected, "tokenizer tensors")
         fitted = Fitted(
             vectors_of(settings, tensors["mean"], tensors["scale"]),
             network,
             Codebook(tensors["codebook"], metric=config["metric"]),
+            {name: fitted_from_tensors(name, f, of_events) for name, f in settings.event_features.items()},
         )
     except ArtefactError:
         raise
     except (TypeError, ValueError, OverflowError) as error:
         raise ArtefactError(f"tokenizer config: {error}") from error
     return settings, fitted
+
+
+def plain_vectors(settings: Settings) -> FeatureVectors:
+    """Return the feature vectors that the settings describe, as they are before any standardisation."""
+    n_features = len(settings.features)
+    return vectors_of(settings, np.zeros(n_features), np.ones(n_features))
 
 
 def vectors_of(

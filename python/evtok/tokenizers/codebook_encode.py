@@ -12,8 +12,8 @@ import numpy.typing as npt
 from evtok import _backend, _core
 from evtok.errors import InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
-from evtok.tokenizers import encoding
-from evtok.tokenizers.binned_decode import decoded_names
+from evtok.tokenizers import encoding, event_features
+from evtok.tokenizers.binned_decode import decoded_names, event_fields
 from evtok.tokenizers.codebook_config import Fitted
 from evtok.tokenizers.codebook_features import CUT, INVALID, KEPT, UNKNOWN
 from evtok.tokenizers.feature_network import FeatureNetwork
@@ -62,17 +62,21 @@ def encode(
     settings, vocabulary = tokenizer.settings, tokenizer.vocabulary
     encoding.check_arguments(on_invalid, dtype, vocabulary.size)
     special_ids = vocabulary.special_ids
+    of_event = event_features.encode(
+        tokenizer.fitted.event_features, events, settings.type_codes, vocabulary, on_invalid, threads
+    )
     found = _find(tokenizer.fitted, events, threads)
 
     program = _core.RowProgram(len(found.digits))
     program.set_offsets(found.offsets)
     program.add_digits(found.digits, vocabulary.n_objects, 0)
     program.set_vocabulary(False, vocabulary.object_base, special_ids.get("unk", -1))
+    entries: dict[str, Any] = {**special_ids, **of_event.ids}
     before, after = around_objects(settings.sequence)
     run: Any = program.sequences_uint16 if dtype == np.uint16 else program.sequences_int32
     offsets, ids, counts = run(
-        [special_ids[name] for name in before],
-        [special_ids[name] for name in after],
+        [entries[name] for name in before],
+        [entries[name] for name in after],
         _sort_column(settings.sort_by, events, found.rows),
         encoding.max_objects(
             settings.max_length, settings.too_long, len(before) + len(after), 1, np.diff(found.offsets)
@@ -96,6 +100,8 @@ def encode(
             n_objects=events.n_objects,
             invalid=counts["invalid"],
             unknown=counts["unknown"],
+            invalid_event_tokens=of_event.invalid,
+            unknown_event_tokens=of_event.unknown,
             truncated_events=counts["truncated_events"],
             truncated_objects=counts["truncated_objects"],
             cut_objects=events.n_objects - len(found.digits),
@@ -214,7 +220,10 @@ def decode(tokenizer: CodebookTokenizer, tokens: Tokens) -> Events:
     fitted, vocabulary = tokenizer.fitted, tokenizer.vocabulary
     ids = tokens.ids.astype(np.int64)
     event_of = np.repeat(np.arange(len(tokens)), tokens.lengths)
-    is_object, _ = find_objects(tokenizer, tokenizer.settings.sequence, ids, tokens.offsets, event_of)
+    is_object, event_tokens = find_objects(
+        tokenizer, tokenizer.settings.sequence, ids, tokens.offsets, event_of
+    )
+    fields = event_fields(fitted.event_features, vocabulary, event_tokens)
     counts = np.bincount(event_of[is_object], minlength=len(tokens))
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     codes = ids[is_object] - vocabulary.object_base
@@ -222,16 +231,16 @@ def decode(tokenizer: CodebookTokenizer, tokens: Tokens) -> Events:
     vectors = fitted.codebook.vectors[np.where(known, codes, 0)].astype(np.float64)
     vectors[~known] = np.nan
     if fitted.network is not None:
-        return Events(offsets, {f"z{k}": vectors[:, k].astype(np.float32) for k in range(vectors.shape[1])})
-    return _features(fitted, offsets, vectors, known)
+        latent = {f"z{k}": vectors[:, k].astype(np.float32) for k in range(vectors.shape[1])}
+        return Events(offsets, latent, fields)
+    columns, types = _features(fitted, vectors, known)
+    return Events(offsets, columns, fields, types=types)
 
 
 def _features(
-    fitted: Fitted,
-    offsets: npt.NDArray[np.int64],
-    vectors: npt.NDArray[np.float64],
-    known: npt.NDArray[np.bool_],
-) -> Events:
+    fitted: Fitted, vectors: npt.NDArray[np.float64], known: npt.NDArray[np.bool_]
+) -> tuple[dict[str, npt.NDArray[Any]], tuple[str, ...]]:
+    """Return the columns of objects at these vectors (m, D), and the names of their types."""
     numbers = fitted.vectors
     names = decoded_names(numbers.features, (TYPE_COLUMN,) if numbers.types else ())
     columns: dict[str, npt.NDArray[Any]] = {}
@@ -239,10 +248,10 @@ def _features(
         transformed = vectors[:, k] * numbers.scale[k] + numbers.mean[k]
         columns[names[name]] = feature.function.inverse_float(transformed)
     if not numbers.types:
-        return Events(offsets, columns)
+        return columns, ()
     one_hot = vectors[:, len(numbers.features) :] * np.sign(numbers.type_value)
     types = [*numbers.types]
     codes = np.where(known, np.nan_to_num(one_hot, nan=-np.inf).argmax(axis=1), len(types))
     if not known.all():
         types.append("unk")
-    return Events(offsets, {TYPE_COLUMN: codes.astype(np.uint8), **columns}, types=types)
+    return {TYPE_COLUMN: codes.astype(np.uint8), **columns}, tuple(types)

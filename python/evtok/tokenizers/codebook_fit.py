@@ -8,10 +8,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from evtok.codebook import Codebook
 from evtok.codebook.fit import FitReport, fit_codebook
 from evtok.errors import InvalidEventsError
 from evtok.events import Events
-from evtok.tokenizers.codebook_config import Fitted, Settings, vectors_of
+from evtok.tokenizers import binned_fit
+from evtok.tokenizers import event_features as of_event
+from evtok.tokenizers.codebook_config import Fitted, Settings, plain_vectors, vectors_of
 from evtok.tokenizers.codebook_encode import latents
 from evtok.tokenizers.codebook_features import INVALID, KEPT, FeatureVectors
 from evtok.tokenizers.exact_moments import ExactMoments
@@ -26,32 +29,53 @@ _KEPT_BYTES = 1 << 30
 _BLOCK = 1 << 18
 
 
+def needs_data(settings: Settings) -> bool:
+    """Tell whether anything has to be found from data."""
+    return settings.fit is not None or any(map(binned_fit.is_found, settings.event_features.values()))
+
+
 def fit(
     settings: Settings,
     network: FeatureNetwork | None,
+    codebook: Codebook | None,
     source: Events | Iterable[Events],
     on_invalid: Literal["raise", "skip"],
     threads: int | None,
-) -> tuple[Fitted, FitReport]:
-    """Find mean and scale of the features, if asked for, and the codes; see `CodebookTokenizer.fit`."""
+) -> tuple[Fitted, FitReport | None]:
+    """Find the bins of event features, mean and scale of the features, if asked for, and the codes that are not given.
+
+    See `CodebookTokenizer.fit`.
+    """
     if on_invalid not in ("raise", "skip"):
         raise ValueError(f"on_invalid: expected 'raise' or 'skip', got {on_invalid!r}")
     if isinstance(source, Iterator):
         raise TypeError(
             "source: an iterator can be read only once; give Events, a list of Events, or open_events(...)"
         )
-    assert settings.fit is not None
-    n_features = len(settings.features)
-    plain = vectors_of(settings, np.zeros(n_features), np.ones(n_features))
 
-    def chunks(vectors: FeatureVectors) -> Iterator[Vectors]:
-        for events in [source] if isinstance(source, Events) else source:
+    def chunks() -> Iterable[Events]:
+        return [source] if isinstance(source, Events) else source
+
+    event_features = binned_fit.fit_features(
+        settings.event_features,
+        lambda: (
+            of_event.compared(settings.event_features, events, settings.type_codes) for events in chunks()
+        ),
+        on_invalid,
+    )
+    plain = plain_vectors(settings)
+    if settings.fit is None:
+        assert codebook is not None
+        return Fitted(plain, network, codebook, event_features), None
+
+    def objects(vectors: FeatureVectors) -> Iterator[Vectors]:
+        for events in chunks():
             yield from _vectors(vectors, events, on_invalid, threads or 0)
 
-    vectors = _standardised(settings, chunks(plain)) if settings.standardise else plain
+    vectors = _standardised(settings, objects(plain)) if settings.standardise else plain
     draft = _Encoder(vectors, network, threads or 0)
-    codebook, report = fit_codebook(
-        _remembered(lambda: map(draft, chunks(vectors)), draft.n_dims),
+    found, report = fit_codebook(
+        _remembered(lambda: map(draft, objects(vectors)), draft.n_dims),
         settings.fit.n_codes,
         seed=settings.fit.seed,
         batch=settings.fit.batch,
@@ -59,7 +83,7 @@ def fit(
         threads=threads,
         return_report=True,
     )
-    return Fitted(vectors, network, codebook), report
+    return Fitted(vectors, network, found, event_features), report
 
 
 class _Encoder:
