@@ -3,7 +3,9 @@
 The stages, in the order in which data flow: `open_events` reads files into `Events`; a tokenizer turns events into
 `Tokens`; `tokenize_files` does both over many files and writes shards that `verify` proves; `TokenDataset` reads them.
 `nearest` and `Codebook` turn vectors into the index of their nearest code, `FSQ`, `LFQ` and `ResidualCodebook` quantize
-by other rules, `fit_codebook` learns codes. `digitize` is the kernel alone, as a drop-in for NumPy's.
+by other rules, `fit_codebook` learns codes. A detector, of `evtok.detectors` or by `load_detector`, scores events;
+`score_files` does so over many files, and `Scores` reads what it wrote. `digitize` is the kernel alone, as a drop-in
+for NumPy's.
 """
 
 from __future__ import annotations
@@ -19,9 +21,12 @@ if TYPE_CHECKING:
     from evtok.binning import digitize
     from evtok.codebook import FSQ, LFQ, Codebook, ResidualCodebook, fit_codebook, nearest
     from evtok.dataset import TokenDataset
+    from evtok.detectors import load_detector
     from evtok.events import Events
     from evtok.io import open_events
     from evtok.jobs import tokenize_files, verify
+    from evtok.jobs.score import score_files
+    from evtok.scores import Scores
     from evtok.tokenizers import BinnedTokenizer, CodebookTokenizer, load_tokenizer
     from evtok.tokens import Tokens
 
@@ -34,15 +39,18 @@ _HOMES = {
     "FSQ": "evtok.codebook",
     "LFQ": "evtok.codebook",
     "ResidualCodebook": "evtok.codebook",
+    "Scores": "evtok.scores",
     "TokenDataset": "evtok.dataset",
     "Tokens": "evtok.tokens",
     "build_config": "evtok._build",
     "digitize": "evtok.binning",
     "fit_codebook": "evtok.codebook",
     "last_backend": "evtok._backend",
+    "load_detector": "evtok.detectors",
     "load_tokenizer": "evtok.tokenizers",
     "nearest": "evtok.codebook",
     "open_events": "evtok.io",
+    "score_files": "evtok.jobs.score",
     "tokenize_files": "evtok.jobs",
     "verify": "evtok.jobs",
 }
@@ -55,6 +63,7 @@ __all__ = [
     "CodebookTokenizer",
     "Events",
     "ResidualCodebook",
+    "Scores",
     "TokenDataset",
     "Tokens",
     "__version__",
@@ -62,9 +71,11 @@ __all__ = [
     "digitize",
     "fit_codebook",
     "last_backend",
+    "load_detector",
     "load_tokenizer",
     "nearest",
     "open_events",
+    "score_files",
     "tokenize_files",
     "verify",
 ]

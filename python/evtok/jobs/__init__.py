@@ -1,7 +1,9 @@
-"""Jobs: event files in, token shards out, that can be resumed and proven.
+"""Jobs: event files in, shards of tokens or of scores out, that can be resumed and proven.
 
-`tokenize_files` plans (`planning`), proves what is there (`resume`), runs each task (`task`), and adds up
-(`run`); `verify` reads everything again. Files become visible whole or not at all (`durable`).
+A job is planned (`planning`), what is there is proven (`resume`), each task is run (`task`), all is added up (`run`);
+`verify` reads everything again. Files become visible whole or not at all (`durable`). What is made of events is a
+`product`: tokens by `tokenize_files` (`tokenize`), scores by `evtok.score_files` (`score`), which are merged into one
+file at the end (`merge`).
 """
 
 from __future__ import annotations

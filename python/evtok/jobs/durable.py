@@ -112,7 +112,7 @@ class OutputFolder:
         ShardError
             There is no such file, or it is not a regular one, or its name could lead out of the folder.
         """
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise ShardError(f"{self.path}: {name!r:.80} is not a name that evtok gives to a file of a job")
         try:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._fd)
@@ -140,9 +140,11 @@ class OutputFolder:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._fd)
 
-    def remove_temporaries(self) -> None:
-        """Remove what dead jobs left under temporary names; only for the holder of the lock."""
+    def remove_temporaries(self, of: str = "") -> None:
+        """Remove what dead jobs left of all files, or of one; only for the holder of the lock."""
         for name in self.temporaries():
+            if of and not re.fullmatch(re.escape(f".{of}.") + "[0-9a-f]{16}[.]tmp", name):
+                continue
             try:
                 os.unlink(name, dir_fd=self._fd)
             except IsADirectoryError:
@@ -279,6 +281,11 @@ def _temporary(name: str) -> str:
     return f".{name}.{secrets.token_hex(8)}.tmp"
 
 
+def is_name(name: str) -> bool:
+    """Whether a job may give this name to a file: letters, digits, and within, ``.``, ``_`` and ``-``."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise JobError(f"{name!r}: not a name that evtok gives to a file of a job")

@@ -12,6 +12,7 @@ Each event is a flat dictionary that JSON can hold. All have ``event`` and ``sec
 ``unreadable`` ``name``, ``file``, ``start``, ``stop``, ``reason`` of a range that went to quarantine
 ``finish``     ``read``, ``written``, ``filtered``, ``quarantined``, ``unknown``, ``truncated_events``,
                ``truncated_objects``, ``cut_objects``, ``ids``, ``bytes``, ``complete``
+``merge``      ``path``, ``bytes``, ``sha256`` of a file of scores; ``was_there``
 =============  ====================================================================================
 """
 

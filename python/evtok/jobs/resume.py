@@ -111,17 +111,18 @@ def _record(folder: OutputFolder, plan: Plan, task: Task) -> ShardRecord | None:
 
 def _intact(folder: OutputFolder, record: ShardRecord) -> bool:
     try:
-        if _sha256(folder, record.name) != (record.sha256, record.size):
+        if sha256_of(folder, record.name) != (record.sha256, record.size):
             return False
         if record.quarantine_sha256 is None:
             return True
         with folder.subfolder(quarantine.FOLDER) as below:
-            return _sha256(below, record.name.partition(".")[0] + ".jsonl")[0] == record.quarantine_sha256
+            return sha256_of(below, record.name.partition(".")[0] + ".jsonl")[0] == record.quarantine_sha256
     except (ShardError, JobError):
         return False
 
 
-def _sha256(folder: OutputFolder, name: str) -> tuple[str, int]:
+def sha256_of(folder: OutputFolder, name: str) -> tuple[str, int]:
+    """Return the sha256 and the size of a file."""
     fd = folder.open(name)
     with open(fd, "rb", buffering=0) as file:  # noqa: PTH123  a descriptor
         return hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(fd).st_size

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,11 @@ class ShardLayout:
         """End of the names of shards."""
         return f".{self.container}"
 
+    @property
+    def all_columns(self) -> tuple[tuple[str, str], ...]:
+        """Names and NumPy dtypes of all columns, in order."""
+        return (*self.product.columns, *self.columns)
+
     def schema(self) -> Any:
         """Return the ``pyarrow.Schema`` with the metadata of the job."""
         pa = require("pyarrow", extra="io")
@@ -72,12 +78,11 @@ class ShardLayout:
 
 
 class ContentHash:
-    """Hash of the logical content of a shard: the same for Arrow and Parquet, for any compression."""
+    """Hash of the logical content of `columns`, (name, NumPy dtype): the same for Arrow and Parquet, however packed."""
 
-    def __init__(self, layout: ShardLayout) -> None:
+    def __init__(self, columns: Sequence[tuple[str, str]]) -> None:
         self._xxhash = require("xxhash", extra="io")
-        columns = [[name, dtype] for name, dtype in (*layout.product.columns, *layout.columns)]
-        self._whole = hashlib.sha256(json.dumps(columns).encode())
+        self._whole = hashlib.sha256(json.dumps([list(column) for column in columns]).encode())
 
     def update(self, batch: Batch) -> None:
         """Add the next batch."""

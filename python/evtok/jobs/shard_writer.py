@@ -72,7 +72,7 @@ class ShardWriter:
     def __init__(self, file: AtomicFile, layout: ShardLayout) -> None:
         self._layout, self._schema = layout, layout.schema()
         self._sink = HashingSink(file)
-        self._content = ContentHash(layout)
+        self._content = ContentHash(layout.all_columns)
         self.batches: list[BatchRecord] = []
         self._writer = _open_writer(self._sink, layout.container, self._schema)
 

@@ -12,11 +12,12 @@ import numpy as np
 
 from evtok.errors import EvtokError, ShardError
 from evtok.jobs import manifest as manifests
-from evtok.jobs import quarantine, resume
+from evtok.jobs import merge, quarantine, resume
 from evtok.jobs.durable import OutputFolder
 from evtok.jobs.manifest import Manifest, ShardEntry, read_record, require_manifest
 from evtok.jobs.plan import Plan, Task
 from evtok.jobs.record import ShardRecord
+from evtok.jobs.score_product import ScoreProduct
 from evtok.jobs.shard_format import ContentHash
 from evtok.jobs.shard_reader import ShardFile
 
@@ -40,12 +41,13 @@ class VerifyReport:
 
 
 def verify(folder: str | os.PathLike[str]) -> VerifyReport:
-    """Read a job's folder again and prove it: documents, sizes, hashes, ids, counts, accounts.
+    """Read what a job wrote again and prove it: documents, sizes, hashes, ids or scores, counts, accounts.
 
     Parameters
     ----------
     folder : path
-        That `evtok tokenize` wrote.
+        That `evtok tokenize` wrote; or a file of scores, which is proven with the folder of its parts where that is
+        still beside it.
 
     Returns
     -------
@@ -58,6 +60,10 @@ def verify(folder: str | os.PathLike[str]) -> VerifyReport:
         There is no job in this folder.
     """
     path = Path(folder)
+    if path.is_file():
+        if not merge.parts_of(path).is_dir():
+            return _scores(path)
+        path = merge.parts_of(path)
     report = VerifyReport(path)
     with OutputFolder(path, create=False) as opened:
         try:
@@ -89,6 +95,23 @@ def verify(folder: str | os.PathLike[str]) -> VerifyReport:
                 report.quarantined += lost.stop - lost.start
         if manifest.complete and not report.problems:
             report.problems += _account(manifest, records)
+        if manifest.complete and isinstance(manifest.plan.product, ScoreProduct):
+            report.problems += merge.problems_of(opened, manifest)
+    return report
+
+
+def _scores(path: Path) -> VerifyReport:
+    """Prove a file of scores by itself."""
+    from evtok.scores import Scores
+
+    report = VerifyReport(path)
+    try:
+        found = Scores.read(path)
+    except ShardError as error:
+        report.problems.append(str(error))
+    else:
+        report.shards, report.events = len(found.facts.parts), len(found)
+        report.size, report.quarantined = path.stat().st_size, found.counts.quarantined
     return report
 
 
@@ -102,7 +125,7 @@ def _shard(
     shard = ShardFile(folder.path, record, plan.layout())
     if hashlib.sha256(shard.raw()).hexdigest() != record.sha256:
         raise ShardError(f"{shard.path}: does not have its recorded sha256; remove it and run the job again")
-    content, events, ids, last = ContentHash(plan.layout()), 0, 0, task.start - 1
+    content, events, ids, last = ContentHash(plan.layout().all_columns), 0, 0, task.start - 1
     for k in range(len(record.batches)):
         batch = shard.batch(k)
         plan.product.check(batch, str(shard.path))
