@@ -80,6 +80,11 @@ class Quantity:
         return tuple(dict.fromkeys(found))
 
 
+def split_names(text: str) -> list[str]:
+    """Return the names in a list such as ``MET,count[j,b],sum_pt[j,b]``: commas in brackets belong to a name."""
+    return [name.strip() for name in re.split(r",(?![^\[\]]*\])", text) if name.strip()]
+
+
 class EventQuantities:
     """Computes quantities of events by their names (see the module).
 

@@ -55,6 +55,12 @@ def fit_tokenizer(
         str | None,
         typer.Option(help="Bins of features, such as pt=40,eta=30,phi=30; the others keep their default."),
     ] = None,
+    quantities: Annotated[
+        str | None,
+        typer.Option(
+            help="More tokens of the event, such as count[j,b],sum_pt[j,b],pt_1[j]; for a codebook, MET,METphi too."
+        ),
+    ] = None,
     codebook: Annotated[
         int | None,
         typer.Option(metavar="K", help="Learn K codes of log pT, eta, phi and type, instead of bins.", min=1),
@@ -80,6 +86,7 @@ def fit_tokenizer(
         bins=bins,
         schema=schema,
         skip_invalid=skip_invalid,
+        quantities=quantities,
         codes=codebook,
         seed=seed,
         batch=batch,

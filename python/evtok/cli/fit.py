@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evtok.errors import EvtokError, InputFileError, SchemaError
+from evtok.event_quantities import split_names
 from evtok.events import Events
 from evtok.io import EventSource, darkmachines, open_events
 from evtok.io.presets import load_schema, preset_names
@@ -29,6 +30,7 @@ def fit(
     bins: str | None,
     schema: str | None,
     skip_invalid: bool,
+    quantities: str | None = None,
     codes: int | None = None,
     seed: int | None = None,
     batch: int | None = None,
@@ -42,18 +44,23 @@ def fit(
     preset : str or None
         Name of a published scheme.
     bins : str or None
-        Bins of features by name, ``pt=40,eta=30``.
+        Bins of features and quantities by name, ``pt=40,count[j,b]=12``.
     schema : str or None
         As for `evtok.open_events`.
     skip_invalid : bool
         Leave invalid values out of the fit instead of refusing them.
+    quantities : str or None
+        Tokens of the event beside those there are by default, ``count[j,b],sum_pt[j,b]``.
     codes : int or None
         Codes of a codebook tokenizer; None for bins, unless the preset is one of a codebook.
     seed, batch : int or None
         Of the fit of a codebook, see `evtok.fit_codebook`.
     """
     with_codebook = codes is not None or preset in codebook_presets.PRESETS
-    _check(preset, bins, with_codebook=with_codebook, learning=seed is not None or batch is not None)
+    _check(
+        preset, bins, quantities, with_codebook=with_codebook, learning=seed is not None or batch is not None
+    )
+    counts, names = parse_bins(bins), split_names(quantities or "")
     learning = {"seed": seed or 0, "batch": batch}
     tokenizer: Tokenizer
     with open_events(inputs, schema) as found:
@@ -62,9 +69,11 @@ def fit(
         elif preset is not None:
             tokenizer = BinnedTokenizer.preset(preset)
         elif codes is not None:
-            tokenizer = codebook_presets.for_events(_sample(found), codes, **learning)
+            tokenizer = codebook_presets.for_events(
+                _sample(found), codes, quantities=names, bins=counts, **learning
+            )
         else:
-            tokenizer = defaults.for_events(_sample(found), parse_bins(bins))
+            tokenizer = defaults.for_events(_sample(found), counts, quantities=names)
         chosen = found.schema
         _require(found, tokenizer)
     if tokenizer.is_fitted:
@@ -88,11 +97,20 @@ def summary(tokenizer: Tokenizer) -> str:
     )
 
 
-def _check(preset: str | None, bins: str | None, *, with_codebook: bool, learning: bool) -> None:
+def _check(
+    preset: str | None, bins: str | None, quantities: str | None, *, with_codebook: bool, learning: bool
+) -> None:
     """Refuse options that do not go together."""
+    if preset is not None and quantities is not None:
+        raise EvtokError(
+            "--quantities: a published scheme has its own tokens; leave out --quantities or --preset"
+        )
     if with_codebook:
-        if bins is not None:
-            raise EvtokError("--bins: a codebook has codes instead of bins; leave out --bins or --codebook")
+        if bins is not None and quantities is None:
+            raise EvtokError(
+                "--bins: a codebook has codes instead of bins, but for the tokens of --quantities; leave out --bins or "
+                "--codebook"
+            )
         if preset is not None and preset not in codebook_presets.PRESETS:
             raise EvtokError(
                 f"--codebook: the preset {preset!r} has bins; presets with a codebook: "
@@ -154,11 +172,9 @@ def _sample(source: EventSource) -> Events:
 
 
 def parse_bins(text: str | None) -> dict[str, int]:
-    """Read ``pt=40,eta=30`` as a mapping."""
+    """Read ``pt=40,count[j,b]=12`` as a mapping."""
     bins = {}
-    for part in (text or "").split(","):
-        if not part:
-            continue
+    for part in split_names(text or ""):
         name, equals, number = part.partition("=")
         if not equals or not number.isdecimal() or not number.strip("0"):
             raise EvtokError(f"--bins: expected NAME=NUMBER, such as pt=40,eta=30; got {part!r}")

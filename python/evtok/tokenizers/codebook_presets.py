@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -65,30 +65,51 @@ def omnijet(
     return CodebookTokenizer(features, codebook, n_codes=n_codes, network=network, **{**arguments, **options})
 
 
-def for_events(events: Events, n_codes: int, **options: Any) -> CodebookTokenizer:
+def for_events(
+    events: Events,
+    n_codes: int,
+    *,
+    quantities: Sequence[str] = (),
+    bins: Mapping[str, int] | None = None,
+    **options: Any,
+) -> CodebookTokenizer:
     """Make a tokenizer (to be fitted) for events like these.
 
     The features are log pT, η and φ, each minus its mean and divided by its standard deviation; relative η and φ are
-    preferred to absolute ones. The object's type, if there are types, follows as one number for each type.
+    preferred to absolute ones. The object's type, if there are types, follows as one number for each type. Tokens of
+    the event follow the objects, where there are `quantities`.
 
     Parameters
     ----------
     events : Events
-        A sample; only its columns and types matter.
+        A sample; only its columns, fields and types matter.
     n_codes : int
         Codes that `fit` is to find.
+    quantities : sequence of str
+        Tokens of the event, such as ``["MET", "METphi", "count[j,b]", "sum_pt[j,b]"]``; see `defaults.of_quantities`.
+    bins : mapping of str to int, optional
+        Bins of the quantities, where they should differ from the default.
     **options
         Passed on to `CodebookTokenizer`.
 
     Raises
     ------
     InvalidEventsError
-        The events have no column that is known to be a transverse momentum, or no angle.
+        The events have no column that is known to be a transverse momentum, or no angle, or not what a quantity is of.
+    ValueError
+        `bins` names something else.
     """
     pt, eta, phi = defaults.kinematic_columns(events)
     features = {pt: NumericFeature(pt, "log"), eta: NumericFeature(eta), phi: NumericFeature(phi)}
     types = events.types if TYPE_COLUMN in events.columns and events.types else None
-    return CodebookTokenizer(features, **{"n_codes": n_codes, "types": types, **options})
+    event_features = defaults.of_quantities(events, quantities, bins)
+    arguments: dict[str, Any] = {
+        "n_codes": n_codes,
+        "types": types,
+        "event_features": event_features,
+        "sequence": (OBJECTS, *event_features),
+    }
+    return CodebookTokenizer(features, **{**arguments, **options})
 
 
 PRESETS: dict[str, Callable[..., CodebookTokenizer]] = {"omnijet": omnijet}
