@@ -145,7 +145,8 @@ class EventQuantities:
         """Return all of them as float32 (n_events, n_quantities), rounded once."""
         found = self.compute(events)
         rows = np.empty((len(events), len(self.quantities)), np.float32)
-        with np.errstate(over="ignore"):  # an infinity is refused later, by name
+        # An infinity is refused later, by name; a caller's rounding mode must not get into the rounding.
+        with _core.FloatEnvironment(), np.errstate(over="ignore"):
             for k, quantity in enumerate(self.quantities):
                 rows[:, k] = found[quantity.name]
         return rows
