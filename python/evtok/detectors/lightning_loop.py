@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_STEPS = 0.5
 
+# What Lightning takes for one batch: its own work between two batches takes as long as a step of a small network.
+_STEPS_OF_A_STRETCH = 8
+
 
 @dataclass(frozen=True)
 class Task:
@@ -53,7 +56,7 @@ def run(task: Task, folder: Path | None, identity: str) -> History:
             opened.lock()
             opened.remove_temporaries()
             checkpoints = TrainingCheckpoints(
-                opened, identity, task.module.state_dict(), loop.parameters_in_order()
+                opened, identity, task.module.state_dict(), loop.parameters_in_order
             )
         stack.enter_context(torch_state_kept(cuda))
         stack.enter_context(lightning_silenced())
@@ -81,7 +84,6 @@ def _fit(loop: Loop, cuda: bool, resumed: bool) -> None:
         devices=[torch.cuda.current_device()] if cuda else 1,
         plugins=plugins,
         max_epochs=settings.epochs - len(loop.history.epochs),
-        gradient_clip_val=settings.gradient_norm,
         logger=False,
         enable_checkpointing=False,  # Lightning's own; the loop asks for them
         enable_progress_bar=False,
@@ -93,43 +95,32 @@ def _fit(loop: Loop, cuda: bool, resumed: bool) -> None:
     )
     trainer.fit(
         loop,
-        train_dataloaders=range(n_batches(task.n_train, settings.batch)),
+        train_dataloaders=range(n_batches(task.n_train, settings.batch * _STEPS_OF_A_STRETCH)),
         val_dataloaders=range(n_batches(task.n_validation, settings.batch)) if task.n_validation else None,
         ckpt_path=CHECKPOINT if resumed else None,
     )
 
 
 class Loop(LightningModule):  # type: ignore[misc]
-    """What Lightning calls: a batch is its number in the epoch."""
+    """What Lightning calls, with the number of a stretch of the epoch, or of a batch to validate on."""
 
     def __init__(self, task: Task, cuda: bool) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.task = task
         self.module = task.module
         self.history = History()
         self.best: dict[str, Tensor] = {}
         self.checkpoints: TrainingCheckpoints | None = None
-        learned = [value for value in task.module.parameters() if value.requires_grad]
-        if not learned:
-            raise ValueError("module: has no parameter to train")
-        settings = task.settings
-        matrices = [value for value in learned if value.ndim > 1]
-        others = [value for value in learned if value.ndim <= 1]  # biases and norms do not decay
-        groups = [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
+        self.optimizer = _optimizer(task)
+        self.parameters_in_order = [
+            value for group in self.optimizer.param_groups for value in group["params"]
         ]
-        self.optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=settings.learning_rate
-        )
         self._cuda = cuda
+        settings = task.settings
         self._steps_per_epoch = n_batches(task.n_train, settings.batch)
         self._validation = validation_batches(task.n_validation, settings.batch, settings.seed)
         self._generator = torch.Generator()
-
-    def parameters_in_order(self) -> list[Tensor]:
-        """Return the parameters as the optimizer numbers them."""
-        return [value for group in self.optimizer.param_groups for value in group["params"]]
 
     def go_on_from(self, checkpoints: TrainingCheckpoints) -> None:
         """Take what a checkpoint holds beside what Lightning takes from it."""
@@ -151,27 +142,37 @@ class Loop(LightningModule):  # type: ignore[misc]
         self._validation_loss = torch.zeros((), dtype=torch.float64, device=self.device)
         self._began = self._told = time.perf_counter()
 
-    def training_step(self, at: int, _: int) -> Tensor:  # noqa: D102
+    def training_step(self, stretch: int, _: int) -> None:  # noqa: D102
+        first = stretch * _STEPS_OF_A_STRETCH
+        for at in range(first, min(first + _STEPS_OF_A_STRETCH, self._steps_per_epoch)):
+            self._step(at)
+        self._tell_of_steps(at + 1)
+
+    def _step(self, at: int) -> None:
         settings = self.task.settings
         step = self._epoch * self._steps_per_epoch + at
         rate = learning_rate(settings, step, settings.epochs * self._steps_per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        self.optimizer.zero_grad()
         loss, n_events = self._loss(self._batches, at, "train")
+        loss.backward()
+        if settings.gradient_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters_in_order, settings.gradient_norm)
+        self.optimizer.step()
         self._train_loss += loss.detach() * n_events
-        return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:  # noqa: D102
-        self._trained = time.perf_counter()
-        if self._trained - self._told >= _SECONDS_BETWEEN_STEPS:
-            self._told = self._trained
-            done = min((batch + 1) * self.task.settings.batch, self.task.n_train)
+    def _tell_of_steps(self, done: int) -> None:
+        now = time.perf_counter()
+        self._training_seconds = now - self._began
+        if now - self._told >= _SECONDS_BETWEEN_STEPS:
+            self._told = now
             self._tell(
                 {
                     "event": "step",
                     "epoch": self._epoch + 1,
                     "epochs": self.task.settings.epochs,
-                    "done_events": done,
+                    "done_events": min(done * self.task.settings.batch, self.task.n_train),
                     "events": self.task.n_train,
                 }
             )
@@ -200,7 +201,7 @@ class Loop(LightningModule):  # type: ignore[misc]
                 "event": "epoch",
                 **asdict(epoch),
                 "epochs": self.task.settings.epochs,
-                "events_per_second": self.task.n_train / max(self._trained - self._began, 1e-9),
+                "events_per_second": self.task.n_train / max(self._training_seconds, 1e-9),
                 "learning_rate": self.optimizer.param_groups[0]["lr"],
                 "best_epoch": self.history.best,
             }
@@ -236,3 +237,18 @@ class Loop(LightningModule):  # type: ignore[misc]
     def _tell(self, event: dict[str, Any]) -> None:
         if self.task.progress is not None:
             self.task.progress(event)
+
+
+def _optimizer(task: Task) -> torch.optim.Optimizer:
+    learned = [value for value in task.module.parameters() if value.requires_grad]
+    if not learned:
+        raise ValueError("module: has no parameter to train")
+    decay = task.settings.weight_decay
+    if decay == 0:
+        groups = [{"params": learned, "weight_decay": 0.0}]
+    else:  # biases and norms do not decay
+        matrices = [value for value in learned if value.ndim > 1]
+        others = [value for value in learned if value.ndim <= 1]
+        both = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [group for group in both if group["params"]]
+    return torch.optim.AdamW(groups, lr=task.settings.learning_rate, fused=True)
