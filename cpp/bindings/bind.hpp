@@ -20,5 +20,7 @@ void bind_feature_network(pybind11::module_& m);
 void bind_code_sums(pybind11::module_& m);
 void bind_nearest(pybind11::module_& m);
 void bind_scalar_quantizer(pybind11::module_& m);
+void bind_segments(pybind11::module_& m);
+void bind_row_scores(pybind11::module_& m);
 
 }  // namespace evtok::bindings

@@ -20,4 +20,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_code_sums(m);
   bind_nearest(m);
   bind_scalar_quantizer(m);
+  bind_segments(m);
+  bind_row_scores(m);
 }

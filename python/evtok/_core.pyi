@@ -157,6 +157,47 @@ def scalar_ids(
     ids: npt.NDArray[np.int32],
 ) -> tuple[int, int]: ...
 
+factor_rows: int
+
+def reduce_segments(
+    values: npt.NDArray[Any],
+    offsets: npt.NDArray[np.int64],
+    weights: npt.NDArray[Any] | None,
+    types: npt.NDArray[np.uint8] | None,
+    type_weights: npt.NDArray[Any] | None,
+    reduction: int,
+    k: int,
+    empty: float,
+    threads: int,
+    out: npt.NDArray[Any],
+) -> tuple[int, int]: ...
+def score_rows(
+    x: npt.NDArray[np.float32],
+    score: int,
+    other: npt.NDArray[np.float32] | None,
+    mean: bool,
+    threads: int,
+    out: npt.NDArray[np.float32],
+) -> tuple[int, int]: ...
+def class_distances(
+    x: npt.NDArray[np.float32],
+    shared: bool,
+    centres: npt.NDArray[np.float32],
+    factors: npt.NDArray[np.float32],
+    whitened: npt.NDArray[np.float32],
+    threads: int,
+    out: npt.NDArray[np.float32],
+    nearest: npt.NDArray[np.int32] | None,
+) -> tuple[int, int]: ...
+def histogram_score(
+    x: npt.NDArray[np.float32],
+    edges: npt.NDArray[np.float32],
+    ends: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float32],
+    threads: int,
+    out: npt.NDArray[np.float32],
+) -> tuple[int, int]: ...
+
 class CodeSearchFloat32:
     def __init__(self, codes: npt.NDArray[np.float32], metric: str) -> None: ...
     def search(

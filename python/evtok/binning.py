@@ -76,7 +76,7 @@ def _digitize(x: Any, bins: npt.ArrayLike, right: bool, threads: int, out: Any |
     )  # NumPy keeps `right` as it is, and counts from the other end
     narrow = values.dtype.kind == "f" and values.dtype.itemsize <= 4
     dtype = np.dtype(np.float32 if narrow else np.float64)
-    thresholds = _float32_thresholds(rising, right) if narrow else np.require(rising, dtype, ("C", "A"))
+    thresholds = float32_thresholds(rising, right) if narrow else np.require(rising, dtype, ("C", "A"))
     codes = np.empty(values.shape, np.int64) if out is None else out
     flat = codes.reshape(-1)
     if values.dtype == dtype and values.flags.c_contiguous and values.flags.aligned:
@@ -101,7 +101,7 @@ def _is_exact(x: npt.NDArray[Any]) -> bool:
     return x.dtype.itemsize < 8 or not x.size or max(-int(x.min()), int(x.max())) <= 2**53
 
 
-def _float32_thresholds(edges: npt.NDArray[Any], right: bool) -> npt.NDArray[np.float32]:
+def float32_thresholds(edges: npt.NDArray[Any], right: bool) -> npt.NDArray[np.float32]:
     """Return the float32 that every float32 passes exactly when it passes the edge."""
     exact = edges.astype(np.float64)
     with np.errstate(over="ignore"):
