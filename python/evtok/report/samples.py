@@ -23,7 +23,7 @@ from evtok.jobs import manifest as manifests
 from evtok.jobs.manifest import Manifest
 from evtok.jobs.plan import PlannedInput
 from evtok.jobs.record import Counts
-from evtok.tokenizers import BinnedTokenizer
+from evtok.tokenizers import BinnedTokenizer, event_features
 from evtok.tokens import Tokens
 
 
@@ -170,6 +170,8 @@ def _read_sample(
         {path: planned.tree}, schema, columns=tokenizer.required_columns, fields=tokenizer.required_fields
     ) as source:
         events = source.read(0, 0, entries[-1] + 1)[entries]
+        settings = tokenizer.settings
+        events = event_features.with_fields(settings.event_features, events, settings.types)
         file_format = source.files[0].format
     decoded = tokenizer.decode(tokens)
     return Sample(
@@ -180,7 +182,7 @@ def _read_sample(
         counts,
         events,
         tokens,
-        _as_encoded(events, tokenizer.settings.sort_by, decoded.multiplicity),
+        _as_encoded(events, settings.sort_by, decoded.multiplicity),
         decoded,
         tokenizer.decode(tokens, seed=seed),
     )
