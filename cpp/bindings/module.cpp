@@ -22,4 +22,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_scalar_quantizer(m);
   bind_segments(m);
   bind_row_scores(m);
+  bind_token_nll(m);
 }

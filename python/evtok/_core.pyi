@@ -223,3 +223,25 @@ class CodeSearchFloat64:
     ) -> tuple[int, int, str]: ...
 
 def normalise_codes(codes: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
+
+class TokenHead:
+    def __init__(
+        self, weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32] | None, threads: int
+    ) -> None: ...
+    def nll(
+        self,
+        hidden: npt.NDArray[np.float32],
+        targets: npt.NDArray[np.int64],
+        ignored: int,
+        threads: int,
+        out: npt.NDArray[np.float32],
+    ) -> tuple[int, int, bool]: ...
+
+def nll_from_logits(
+    logits: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.int64],
+    ignored: int,
+    threads: int,
+    out: npt.NDArray[np.float32],
+) -> tuple[int, int, bool]: ...
+def first_wrong_target(targets: npt.NDArray[np.int64], n_tokens: int, ignored: int) -> int: ...

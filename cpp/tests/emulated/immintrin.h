@@ -67,3 +67,13 @@ inline int32_t evtok_emulated_lowest(simde__m512i a) {
 #define _mm512_reduce_min_pd(a) evtok_emulated_lowest(a)
 #define _mm512_reduce_min_epi32(a) evtok_emulated_lowest(a)
 #endif
+
+// Whole numbers shifted towards minus infinity.
+#ifndef _mm512_srai_epi32
+inline simde__m512i evtok_emulated_srai(simde__m512i a, int bits) {
+  simde__m512i_private lanes = simde__m512i_to_private(a);
+  for (int lane = 0; lane < 16; ++lane) lanes.i32[lane] = lanes.i32[lane] >> bits;
+  return simde__m512i_from_private(lanes);
+}
+#define _mm512_srai_epi32(a, bits) evtok_emulated_srai((a), (bits))
+#endif
