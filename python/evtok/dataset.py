@@ -168,6 +168,12 @@ class TokenDataset:
         plan = self._manifest.plan
         return plan.inputs[plan.task(shard.index).file].path
 
+    def file_indices(self) -> npt.NDArray[np.int32]:
+        """Return the input that each event came from (n_events,), counted from 0 in the order of the job."""
+        plan, shards = self._manifest.plan, self._manifest.shards
+        files = np.array([plan.task(shard.index).file for shard in shards], np.int32)
+        return np.repeat(files, [shard.events for shard in shards])
+
     # ---- finding --------------------------------------------------------------------------------
 
     def _position(self, i: int) -> int:

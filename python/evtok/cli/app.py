@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from evtok.cli import bench, codebook
+from evtok.cli import bench, codebook, score, train
+from evtok.cli.options import Inputs, KeepOption, LogJsonOption, SchemaOption, names_of
 
 app = typer.Typer(
     name="evtok",
@@ -17,14 +18,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Inputs = Annotated[
-    list[str],
-    typer.Argument(metavar="INPUT...", help="Files, wildcards, URLs, file.root:Tree.", show_default=False),
-]
-SchemaOption = Annotated[
-    str | None, typer.Option(help="A preset's name or a TOML file; by default the preset that fits.")
-]
 
 
 @app.command()
@@ -58,7 +51,7 @@ def fit_tokenizer(
     quantities: Annotated[
         str | None,
         typer.Option(
-            help="More tokens of the event, such as count[j,b],sum_pt[j,b],pt_1[j]; for a codebook, MET,METphi too."
+            help=r"More tokens of the event, such as count\[j,b],sum_pt\[j,b],pt_1\[j]; for a codebook, MET,METphi too."
         ),
     ] = None,
     codebook: Annotated[
@@ -106,14 +99,11 @@ def tokenize(
     events_per_shard: Annotated[int, typer.Option(help="Events in a shard.", min=1)] = 1_000_000,
     threads: Annotated[int | None, typer.Option(help="Threads that encode.", min=1)] = None,
     schema: SchemaOption = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(help="Fields to keep, such as label,weight; by default label, weight, event."),
-    ] = None,
+    keep: KeepOption = None,
     allow_quarantine: Annotated[
         bool, typer.Option("--allow-quarantine", help="Finish although events or files cannot be tokenized.")
     ] = False,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Write JSON lines to stderr.")] = False,
+    log_json: LogJsonOption = False,
 ) -> None:
     """Write token shards; run again, go on where it stopped."""
     from evtok import tokenize_files
@@ -129,7 +119,7 @@ def tokenize(
             events_per_shard=events_per_shard,
             threads=threads,
             schema=schema,
-            keep=None if keep is None else [name for name in keep.split(",") if name],
+            keep=names_of(keep),
             allow_quarantine=allow_quarantine,
             progress=told,
         )
@@ -144,7 +134,9 @@ def tokenize(
 
 @app.command("verify")
 def verify_command(
-    folder: Annotated[Path, typer.Argument(help="Folder that evtok tokenize wrote.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder that evtok tokenize wrote, or file that evtok score wrote.")
+    ],
 ) -> None:
     """Read everything again and prove it."""
     from evtok import verify
@@ -179,3 +171,5 @@ def inspect(
 
 bench.register(app)
 codebook.register(app)
+train.register(app)
+score.register(app)

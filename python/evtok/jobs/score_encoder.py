@@ -45,12 +45,27 @@ class ScoreEncoder(Encoder):
                 "float32 each"
             )
         refused: npt.NDArray[np.int64] = np.flatnonzero(~np.isfinite(scores))
-        reasons = [self._reason(events[int(i) : int(i) + 1], scores[i]) for i in refused]
+        reasons = self._reasons(events, scores, refused)
         batch = Batch(without({COLUMN: scores, **columns}, refused))
         return Encoded(batch, refused, reasons, EncodeReport(len(events), events.n_objects))
 
+    def _reasons(
+        self, events: Events, scores: npt.NDArray[np.float32], refused: npt.NDArray[np.int64]
+    ) -> list[str]:
+        """Say why events have no score; it is found out once for those that are equal, such as all without objects."""
+        known: dict[tuple[bytes, ...], str] = {}
+        reasons = []
+        for i in refused:
+            event = events[int(i) : int(i) + 1]
+            read = [event.columns[name] for name in self.required_columns]
+            read += [event.fields[name] for name in self.required_fields]
+            key = tuple(values.tobytes() for values in read)
+            if key not in known:
+                known[key] = self._reason(event, scores[i])
+            reasons.append(known[key])
+        return reasons
+
     def _reason(self, event: Events, score: np.float32) -> str:
-        """Ask what the detector reads of an event why it cannot use it."""
         try:
             self._detector.score(event)
         except EvtokError as error:

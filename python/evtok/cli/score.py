@@ -1,0 +1,55 @@
+"""``evtok score``: a score for every event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evtok.cli.options import Inputs, KeepOption, LogJsonOption, SchemaOption, names_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("score")(score)
+
+
+def score(
+    inputs: Inputs,
+    model: Annotated[Path, typer.Option("--model", help="Folder of a detector, of evtok train.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file of the scores.")],
+    events_per_shard: Annotated[
+        int, typer.Option(help="Events of a part: what a killed job does again.", min=1)
+    ] = 262_144,
+    threads: Annotated[int | None, typer.Option(help="Threads that score.", min=1)] = None,
+    schema: SchemaOption = None,
+    keep: KeepOption = None,
+    allow_quarantine: Annotated[
+        bool, typer.Option("--allow-quarantine", help="Finish although events or files cannot be scored.")
+    ] = False,
+    log_json: LogJsonOption = False,
+) -> None:
+    """Score every event; run again, go on where it stopped."""
+    from evtok import score_files
+    from evtok.cli.listeners import listener
+    from evtok.cli.signals import signals
+
+    with listener(log_json=log_json, task="score") as seen, signals(seen) as told:
+        report = score_files(
+            inputs,
+            model,
+            output,
+            events_per_shard=events_per_shard,
+            threads=threads,
+            schema=schema,
+            keep=names_of(keep),
+            allow_quarantine=allow_quarantine,
+            progress=told,
+        )
+    counts = report.counts
+    rate = f"{report.events_per_second:,.0f} events/s" if report.events_scored else "proven from before"
+    print(
+        f"{report.output}: {counts.written} events, {counts.quarantined} in quarantine, {report.size} bytes, "
+        f"{report.job.shards} parts ({report.job.proven} proven from before), {report.seconds:.1f} s, {rate}"
+    )
