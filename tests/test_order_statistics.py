@@ -111,10 +111,12 @@ def test_more_groups_than_tables_take_more_passes(dtype: Any) -> None:
     np.testing.assert_array_equal(statistics.values(ranks), v[ranks])
 
 
-def test_values_outside_the_valid_range_and_zeros_are_left_out() -> None:
+@pytest.mark.parametrize("kind", ["sqrt", "log"])
+def test_values_outside_the_valid_range_and_zeros_are_left_out(kind: str) -> None:
+    """Zeros that are to be left out are no invalid values, even where the range has no zero."""
     x = np.array([np.nan, -1, 0, -0.0, 1e-45, 3, 2, np.inf], np.float32)
     statistics = statistics_of(
-        [x], every_rank, np.float32, valid_range=Transform("sqrt").valid_range(np.float32), skip_zeros=True
+        [x], every_rank, np.float32, valid_range=Transform(kind).valid_range(np.float32), skip_zeros=True
     )
     assert (statistics.n, statistics.n_invalid, statistics.n_zeros) == (3, 3, 2)
     np.testing.assert_array_equal(statistics.values(range(3)), np.array([1e-45, 2, 3], np.float32))

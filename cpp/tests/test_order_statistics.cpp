@@ -63,12 +63,14 @@ void invalid_values_and_zeros_are_counted_apart() {
   const std::vector<float> x = {std::nanf(""), -1.0f, 0.0f,
                                 -0.0f,         2.0f,  std::numeric_limits<float>::infinity()};
   const uint64_t prefix = 0;
-  const DigitPass<float> pass{0.0f, std::numeric_limits<float>::max(), true, 0, &prefix, 1};
-  std::vector<uint64_t> counts(kDigits), skipped(2);
-  count_digits(x.data(), 6, pass, 1, 1, counts.data(), skipped.data());
-  CHECK(skipped[0] == 3);
-  CHECK(skipped[1] == 2);
-  CHECK(counts[sortable_key(2.0f) >> 16] == 1);
+  for (const float lowest : {0.0f, std::numeric_limits<float>::denorm_min()}) {  // of a root, of a logarithm
+    const DigitPass<float> pass{lowest, std::numeric_limits<float>::max(), true, 0, &prefix, 1};
+    std::vector<uint64_t> counts(kDigits), skipped(2);
+    count_digits(x.data(), 6, pass, 1, 1, counts.data(), skipped.data());
+    CHECK(skipped[0] == 3);
+    CHECK(skipped[1] == 2);
+    CHECK(counts[sortable_key(2.0f) >> 16] == 1);
+  }
 }
 
 }  // namespace

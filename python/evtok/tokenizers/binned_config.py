@@ -74,11 +74,10 @@ class Settings:
         )
 
     def _check_names(self) -> None:
-        for part in ("features", "event_features"):
-            untrusted: Mapping[object, object] = getattr(self, part)
-            for key, value in untrusted.items():
-                if not isinstance(key, str) or not key or not isinstance(value, Feature):
-                    raise ValueError(f"{part}: expected features by name, got {key!r}: {value!r}")
+        untrusted: Mapping[Any, object] = self.features
+        for key, value in untrusted.items():
+            if not isinstance(key, str) or not key or not isinstance(value, Feature):
+                raise ValueError(f"features: expected features by name, got {key!r}: {value!r}")
         if TYPE_COLUMN in self.features:
             raise ValueError(
                 f"features: {TYPE_COLUMN!r} is the name of the object's type; use `types`, or another name for the "

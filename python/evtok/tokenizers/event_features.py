@@ -38,6 +38,10 @@ def check(features: Mapping[str, Feature], taken: Collection[str]) -> None:
     ------
     ValueError
     """
+    untrusted: Mapping[Any, object] = features
+    for key, value in untrusted.items():
+        if not isinstance(key, str) or not key or not isinstance(value, Feature):
+            raise ValueError(f"event_features: expected features by name, got {key!r}: {value!r}")
     both = set(taken) & set(features)
     if both:
         raise ValueError(f"event_features: {sorted(both)} are names of features of objects too")
@@ -96,6 +100,24 @@ def values(
         else encoding.column(events, feature.column, of_event=True)
         for name, feature in features.items()
     }
+
+
+def with_fields(features: Mapping[str, Feature], events: Events, codes: Mapping[str, int]) -> Events:
+    """Return the events with each quantity as a field, so that it stays what it was if objects are left out."""
+    found = values(features, events, codes)
+    fields = {feature.column: found[name] for name, feature in features.items()}
+    units = {
+        one.name: events.units[one.column]
+        for one in quantities(features).quantities
+        if one.column is not None and one.column in events.units
+    }
+    return Events(
+        events.offsets,
+        events.columns,
+        {**events.fields, **fields},
+        units={**units, **events.units},
+        types=events.types,
+    )
 
 
 def compared(
