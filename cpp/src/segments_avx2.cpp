@@ -249,28 +249,13 @@ int64_t largest(const Segments<typename S::Value>& events, const SegmentRule& ru
   return invalid;
 }
 
-template <bool kWeighted>
-EVTOK_INSIDE int64_t top_means(const Segments<float>& events, const SegmentRule& rule, int64_t begin,
-                               int64_t end, float* out) {
-  switch (rule.k) {
-  case 1:
-    return largest<F32, 1, kWeighted>(events, rule, begin, end, out);
-  case 2:
-    return largest<F32, 2, kWeighted>(events, rule, begin, end, out);
-  case 3:
-    return largest<F32, 3, kWeighted>(events, rule, begin, end, out);
-  case 4:
-    return largest<F32, 4, kWeighted>(events, rule, begin, end, out);
-  case 5:
-    return largest<F32, 5, kWeighted>(events, rule, begin, end, out);
-  case 6:
-    return largest<F32, 6, kWeighted>(events, rule, begin, end, out);
-  case 7:
-    return largest<F32, 7, kWeighted>(events, rule, begin, end, out);
-  default:
-    static_assert(kMostInVectors == 8);
-    return largest<F32, 8, kWeighted>(events, rule, begin, end, out);
-  }
+// For k from kLargest on.
+template <int kLargest, bool kWeighted>
+int64_t top_means(const Segments<float>& events, const SegmentRule& rule, int64_t begin, int64_t end,
+                  float* out) {
+  if constexpr (kLargest < kMostInVectors)
+    if (rule.k > kLargest) return top_means<kLargest + 1, kWeighted>(events, rule, begin, end, out);
+  return largest<F32, kLargest, kWeighted>(events, rule, begin, end, out);
 }
 
 }  // namespace
@@ -291,8 +276,8 @@ int64_t reduce_segments_f32_avx2(const Segments<float>& events, const SegmentRul
   case Reduction::top_mean:
     break;
   }
-  return weighted ? top_means<true>(events, rule, begin, end, out)
-                  : top_means<false>(events, rule, begin, end, out);
+  return weighted ? top_means<1, true>(events, rule, begin, end, out)
+                  : top_means<1, false>(events, rule, begin, end, out);
 }
 
 int64_t reduce_segments_f64_avx2(const Segments<double>& events, const SegmentRule& rule, int64_t begin,
