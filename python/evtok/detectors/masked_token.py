@@ -64,6 +64,11 @@ class MaskedTokenDetector(TokenDetector):
     epochs, batch, learning_rate, weight_decay, patience, warm_up, decay, gradient_norm, device, seed
         See `evtok.detectors.training.TrainingSettings`. `seed` is also that of the first weights.
 
+    Attributes
+    ----------
+    history : History or None
+        How the latest `fit` went; None for a detector that was read from a folder.
+
     Notes
     -----
     Only rows of hidden tokens go through the head, in training and for a score, and of the last layer only they are
@@ -103,7 +108,7 @@ class MaskedTokenDetector(TokenDetector):
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
         patience: int | None = None,
-        warm_up: int = 100,
+        warm_up: int = 20,
         decay: Literal["constant", "cosine"] = "cosine",
         gradient_norm: float | None = 1.0,
         device: Literal["auto", "cpu", "cuda"] = "auto",

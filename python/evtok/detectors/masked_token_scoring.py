@@ -18,10 +18,11 @@ from torch.nn import functional as F
 from evtok.detectors.masked_token_masks import Passes, passes
 from evtok.detectors.masked_token_model import Asked, MaskedTokenModel, Rectangle
 from evtok.detectors.masked_token_settings import MaskingSettings
+from evtok.errors import ArtefactError
 from evtok.tokens import Tokens
 
 #: Rows, one for each token of a pass, that go through the network at a time: few enough for the caches.
-_ROWS = 8192
+ROWS = 8192
 _LOGITS = 1 << 22  # that are in memory at a time
 
 _home = os.getpid()  # where torch may have threads
@@ -48,6 +49,11 @@ def token_surprise(
     settings : MaskingSettings
     threads : int
         0 for what torch is set to.
+
+    Raises
+    ------
+    ArtefactError
+        A network whose numbers overflow.
     """
     total, count = np.zeros(len(tokens.ids)), np.zeros(len(tokens.ids))
     lengths = tokens.lengths
@@ -56,10 +62,14 @@ def token_surprise(
             starts = tokens.offsets[:-1][lengths == length]
             where = starts[:, None] + np.arange(length)
             ids = tokens.ids[where].astype(np.int64)
-            for part in passes(ids, is_scored[ids], settings, max(1, _ROWS // int(length))):
+            for part in passes(ids, is_scored[ids], settings, max(1, ROWS // int(length))):
                 at = where[part.events][part.asked]
                 np.add.at(total, at, surprise(model, ids[part.events], part, mask_id).numpy())
                 np.add.at(count, at, 1)
+    if not np.isfinite(total).all():
+        raise ArtefactError(
+            "model: its numbers are too large, it gives no probability for a token; train it again, more slowly"
+        )
     return np.divide(total, count, out=total, where=count > 0).astype(np.float32)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -42,7 +41,8 @@ class Reduction:
         Of "top-mean"; events with fewer tokens take all they have.
     type_weights : mapping of str to float, or sequence of pairs
         Weights by the names of `TokenDetector.groups`: types of objects, tokens of the event, ``unk``. The others count
-        1. A mean is divided by the weights; the largest are those of weight times surprise.
+        1. A mean is divided by the weights; the largest are those of weight times surprise. Tokens of weight 0 are left
+        out, and an event without any other has no score.
     """
 
     reduction: Literal["mean", "sum", "max", "top-mean"] = "mean"
@@ -63,8 +63,8 @@ class Reduction:
             if not isinstance(name, str):
                 raise TypeError(f"type_weights: expected names, got {name!r}")
             weights[name] = finite_number(weight, f"type_weights[{name!r}]")
-            if weights[name] < 0:
-                raise ValueError(f"type_weights[{name!r}]: expected at least 0, got {weight}")
+            if not 0 <= weights[name] <= float(np.finfo(np.float32).max):
+                raise ValueError(f"type_weights[{name!r}]: expected a float32 of at least 0, got {weight}")
         object.__setattr__(self, "type_weights", MappingProxyType(weights))
 
     def to_config(self) -> dict[str, Any]:
@@ -93,8 +93,12 @@ class TokenDetector(Detector):
 
     def __init__(self, inputs: Tokenizer | TokenInputs, reduction: Reduction) -> None:
         self.inputs = TokenInputs.of(inputs)
+        self._set(reduction)
+
+    def _set(self, reduction: Reduction) -> None:
         self.reduction = reduction
-        _ = self._type_weights  # names that are unknown are refused here
+        if reduction.type_weights:
+            _ = self._id_weights  # refuses unknown names
 
     # ---- to be written for each kind --------------------------------------------------------------------------
 
@@ -112,15 +116,17 @@ class TokenDetector(Detector):
         return token_groups(self.inputs.tokenizer)
 
     @cached_property
-    def _type_weights(self) -> npt.NDArray[np.float32]:
-        return self.groups.weights(dict(self.reduction.type_weights))
+    def _id_weights(self) -> npt.NDArray[np.float32]:
+        """What each id counts in an event's score (vocab_size,); 0 for those that are not scored."""
+        of_group = self.groups.weights(dict(self.reduction.type_weights))
+        return np.where(self.groups.is_scored, of_group[self.groups.of_id], np.float32(0))
 
     def with_score(self, **settings: Any) -> Self:
         """Return the same detector with another reduction: any of `reduction`, `top` and `type_weights`."""
-        other = copy(self)
-        other.reduction = replace(self.reduction, **settings)
-        other.__dict__.pop("_type_weights", None)
-        _ = other._type_weights
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__
+        other.__dict__.pop("_id_weights", None)
+        other._set(replace(self.reduction, **settings))
         return other
 
     def token_surprise(
@@ -153,13 +159,12 @@ class TokenDetector(Detector):
         return self._surprise(self._read(data, "raise").data, chosen, threads or 0)
 
     def _unusable(self, data: Tokens) -> tuple[npt.NDArray[np.bool_], str]:
-        return self._scored_offsets(data)[1:] == self._scored_offsets(data)[
-            :-1
-        ], "has no token that is scored"
+        offsets = self._offsets(data, self._id_weights > 0)
+        return offsets[1:] == offsets[:-1], "has no token that is scored"
 
-    def _scored_offsets(self, tokens: Tokens) -> npt.NDArray[np.int64]:
-        """Return offsets (n_events + 1,) into the tokens that are scored."""
-        reached = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.groups.is_scored[tokens.ids])])
+    def _offsets(self, tokens: Tokens, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Return offsets (n_events + 1,) into the tokens whose ids are chosen (vocab_size,)."""
+        reached = np.concatenate([np.zeros(1, np.int64), np.cumsum(chosen[tokens.ids])])
         return np.asarray(reached[tokens.offsets], np.int64)
 
     def _score(
@@ -170,21 +175,19 @@ class TokenDetector(Detector):
     def _reduce(
         self, tokens: Tokens, surprise: npt.NDArray[np.float32], threads: int
     ) -> npt.NDArray[np.float32]:
-        """Return one number an event (n_events,), of the tokens that are scored."""
-        scored = self.groups.is_scored[tokens.ids]
-        values = surprise[scored].astype(np.float64)
-        weights = self._type_weights.astype(np.float64)[self.groups.of_id[tokens.ids[scored]]]
-        starts = self._scored_offsets(tokens)[:-1]
+        """Return one number an event (n_events,), of the tokens that have a weight."""
+        weights = self._id_weights[tokens.ids].astype(np.float64)
+        values, starts = surprise.astype(np.float64) * weights, tokens.offsets[:-1]
         if self.reduction.reduction == "sum":
-            return np.add.reduceat(weights * values, starts).astype(np.float32)
+            return np.add.reduceat(values, starts).astype(np.float32)
         if self.reduction.reduction == "mean":
             totals = np.add.reduceat(weights, starts)
-            return (np.add.reduceat(weights * values, starts) / totals).astype(np.float32)
+            return (np.add.reduceat(values, starts) / totals).astype(np.float32)
         if self.reduction.reduction == "max":
-            return np.maximum.reduceat(weights * values, starts).astype(np.float32)
-        counts = np.diff(self._scored_offsets(tokens))
-        event_of = np.repeat(np.arange(len(counts)), counts)
-        order = np.lexsort((-weights * values, event_of))
-        place = np.arange(len(values)) - np.repeat(starts, counts)
-        taken = np.where(place < self.reduction.top, (weights * values)[order], 0)
-        return (np.add.reduceat(taken, starts) / np.minimum(counts, self.reduction.top)).astype(np.float32)
+            return np.maximum.reduceat(values, starts).astype(np.float32)
+        event_of = np.repeat(np.arange(len(tokens)), tokens.lengths)
+        order = np.lexsort((-values, event_of))
+        place = np.arange(len(values)) - np.repeat(starts, tokens.lengths)
+        counts = np.minimum(np.add.reduceat(weights > 0, starts), self.reduction.top)
+        taken = np.where(place < self.reduction.top, values[order], 0)
+        return (np.add.reduceat(taken, starts) / counts).astype(np.float32)

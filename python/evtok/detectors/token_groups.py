@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,7 @@ class TokenGroups:
     names: tuple[str, ...]
     of_id: npt.NDArray[np.int16]
 
-    @property
+    @cached_property
     def is_scored(self) -> npt.NDArray[np.bool_]:
         """True for the ids that say something (vocab_size,)."""
         return np.asarray(self.of_id != _NONE, np.bool_)

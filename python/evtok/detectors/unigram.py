@@ -80,7 +80,7 @@ class UnigramDetector(TokenDetector):
         is_scored = self.groups.is_scored
         surprise = np.zeros(len(counts), np.float32)
         surprise[is_scored] = _surprise_of(counts[is_scored], self.smoothing)
-        lengths = _counts(np.diff(self._scored_offsets(train)), weights)
+        lengths = _counts(np.diff(self._offsets(train, is_scored)), weights)
         longer = np.append(lengths[1:], 0.0)  # no event has none that is scored
         self._tables = {"token_surprise": surprise, "length_surprise": _surprise_of(longer, self.smoothing)}
 
@@ -96,7 +96,7 @@ class UnigramDetector(TokenDetector):
         if not self.length_term:
             return scores
         table = self._tables["length_surprise"]
-        lengths = np.diff(self._scored_offsets(data))
+        lengths = np.diff(self._offsets(data, self.groups.is_scored))
         return np.asarray(scores + table[np.minimum(lengths, len(table)) - 1], np.float32)
 
     # ---- files ------------------------------------------------------------------------------------------------
