@@ -19,18 +19,23 @@ N_EVENTS = 384
 FEATURES = ("mass", "tau", "count")
 #: Needed to fit; where it is missing, tests of the kind skip.
 NEEDS = {"isolation-forest": "sklearn", "masked-token": "lightning", "deep-svdd": "lightning"}
+NETWORK = {"layers": 1, "width": 8, "heads": 2, "feed_forward": 16, "epochs": 1, "batch": 128}
+#: By kind, and by what else tells cases apart.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "deep-svdd": {"epochs": 1, "batch": 128},
+    "deep-svdd": {"hidden": (8,), "outputs": 4, "epochs": 5, "batch": 128},
+    "deep-svdd of tokens": {"outputs": 4, **NETWORK},
     "hbos": {"n_bins": 12},
     "isolation-forest": {"n_trees": 12, "subsample": 64},
     "k-nearest": {"k": 3, "reference": 200},
-    "masked-token": {"layers": 1, "width": 8, "heads": 2, "feed_forward": 16, "epochs": 1, "batch": 128},
+    "masked-token": NETWORK,
     "unigram": {},
 }
-#: Who reads tokens; the others read rows of features.
-OF_TOKENS = ("masked-token", "unigram")
+#: These read tokens; the others read rows of features.
+OF_TOKENS = ("deep-svdd of tokens", "masked-token", "unigram")
 #: Whose scores of an event depend on nothing else to the last bit: those that evtok's kernels, or NumPy, compute.
-EXACT = ("hbos", "isolation-forest", "k-nearest", "unigram")
+EXACT = ("deep-svdd", "hbos", "isolation-forest", "k-nearest", "unigram")
+#: Too little trained to know anything.
+NOT_LEARNED = ("deep-svdd of tokens", "masked-token")
 
 
 @dataclass(frozen=True)
@@ -81,19 +86,20 @@ def tokens(n: int = N_EVENTS, seed: int = 0, shift: float = 0.0) -> Tokens:
 
 
 @functools.cache
-def case(kind: str) -> Case:
-    """Return a kind's case, or skip the test where a package is missing."""
+def case(name: str) -> Case:
+    """Return a case of `SETTINGS`, or skip the test where a package is missing."""
+    kind = name.split()[0]
     if kind in NEEDS:
         pytest.importorskip(NEEDS[kind])
-    of = detector_class(kind)
-    if kind in OF_TOKENS:
-        make = functools.partial(of, tokenizer(), **SETTINGS[kind])
+    of: Any = detector_class(kind)
+    if name in OF_TOKENS:
+        make = functools.partial(of, tokenizer(), **SETTINGS[name])
         return Case(kind, make, tokens(), tokens(100, 1), tokens(1, 2, shift=2.9))
-    make = functools.partial(of, FEATURES, **SETTINGS[kind])
+    make = functools.partial(of, FEATURES, **SETTINGS[name])
     return Case(kind, make, rows(), rows(100, 1), np.float32([[5000, 9, 50]]))
 
 
 @functools.cache
-def fitted(kind: str) -> Detector:
+def fitted(name: str) -> Detector:
     """Return a fitted detector that tests share, and do not change."""
-    return case(kind).fitted()
+    return case(name).fitted()
