@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evtok.cli import bench, codebook, score, train
+from evtok.cli import bench, codebook, report, score, train
 from evtok.cli.options import Inputs, KeepOption, LogJsonOption, SchemaOption, names_of
 
 app = typer.Typer(
@@ -173,3 +173,4 @@ bench.register(app)
 codebook.register(app)
 train.register(app)
 score.register(app)
+report.register(app)
