@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from evtok.errors import EvtokError
-from evtok.event_quantities import EventQuantities
 from evtok.events import TYPE_COLUMN, Events
 from evtok.io import open_events
 from evtok.report.scored import Scored
+from evtok.tokenizers import event_features
 from evtok.tokenizers.sequence import around_objects
 
 #: What a file that is not what it was, or a detector that does not fit it, can raise.
@@ -210,14 +210,10 @@ def _kept(tokenizer: Any, event: Events, n: int) -> npt.NDArray[np.int64]:
 
 
 def _value(tokenizer: Any, event: Events, name: str) -> float:
-    """Return the value of a quantity of the event; NaN where it is computed in another way."""
-    column = tokenizer.settings.event_features[name].column
-    if column in event.fields:
-        return float(event.fields[column][0])
-    try:
-        return float(EventQuantities((column,)).compute(event)[column][0])
-    except UNREADABLE:
-        return math.nan
+    """Return the value of a quantity of the event."""
+    settings = tokenizer.settings
+    found = event_features.with_fields(settings.event_features, event, settings.types)
+    return float(found.fields[settings.event_features[name].column][0])
 
 
 __all__ = ["UNREADABLE", "Anomaly", "Member", "OfEvent", "highest", "look_up", "read_rows"]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evtok.report import style
-from evtok.report.page import Html, Picture
+from evtok.report.page import Html, Picture, escape
 from evtok.report.quantities import plain, quantity
 from evtok.report.scored import Population, Scored
 
@@ -21,25 +21,20 @@ _CUTS = (0, 1, 2, 4)
 DASHES: tuple[Any, ...] = ((0, (5, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (8, 2)))
 
 
-def dashes(population: Population, k: int) -> Any:
-    """Return the line of the k-th signal, or a solid one."""
-    return DASHES[k % len(DASHES)] if population.signal else "solid"
-
-
-def shapes(scored: Scored, colours: Mapping[str, str]) -> Picture:
+def shapes(scored: Scored, colours: Mapping[str, str], dashes: Mapping[str, Any]) -> Picture:
     """Draw the scores of each process, normalised to one."""
     edges = _edges(scored)
     width = np.diff(edges)[0]
     lowest = 1.0
     with style.canvas(height=_HEIGHT) as figure:
         axes = figure.add_subplot()
-        for k, population in enumerate(scored.populations):
+        for population in scored.populations:
             values = np.clip(scored.score[population.rows], edges[0], np.nextafter(edges[-1], edges[0]))
             counts = np.histogram(values, edges)[0]
             density = counts / counts.sum() / width
             lowest = min(lowest, density[density > 0].min())
             axes.stairs(
-                density, edges, baseline=None, color=colours[population.title], linestyle=dashes(population, k),
+                density, edges, baseline=None, color=colours[population.title], linestyle=dashes[population.title],
                 linewidth=2.0 if population.signal else 1.5, label=plain(population.title),
             )  # fmt: skip
         axes.set_yscale("log")
@@ -56,12 +51,13 @@ def shapes(scored: Scored, colours: Mapping[str, str]) -> Picture:
         )
 
 
-def stacked(scored: Scored, colours: Mapping[str, str]) -> Picture | None:
+def stacked(scored: Scored, colours: Mapping[str, str], dashes: Mapping[str, Any]) -> Picture | None:
     """Draw the backgrounds on top of each other and signals as lines; None without labels."""
     backgrounds = [one for one in scored.populations if one.signal is False]
     if not backgrounds:
         return None
-    weights = np.ones(len(scored)) if scored.weight is None else scored.weight
+    weighted = scored.weight is not None and scored.weight[scored.of(signal=False)].sum() > 0
+    weights = scored.weight if weighted and scored.weight is not None else np.ones(len(scored))
     edges = _edges(scored)
     total, lowest = np.zeros(_N_BINS), np.inf
     with style.canvas(height=_HEIGHT) as figure:
@@ -76,12 +72,12 @@ def stacked(scored: Scored, colours: Mapping[str, str]) -> Picture | None:
         axes.stairs(total, edges, baseline=None, color=style.INK, linewidth=0.8)
         positive = total[total > 0]
         lowest = positive.min() if positive.size else 1.0
-        for k, one in enumerate(scored.populations):
+        for one in scored.populations:
             if one.signal:
                 counts = _counts(scored, one, edges, weights)
                 lowest = min(lowest, counts[counts > 0].min(initial=lowest))
                 axes.stairs(
-                    counts, edges, baseline=None, color=colours[one.title], linestyle=dashes(one, k), linewidth=2.0,
+                    counts, edges, baseline=None, color=colours[one.title], linestyle=dashes[one.title], linewidth=2.0,
                     label=plain(one.title),
                 )  # fmt: skip
         axes.set_yscale("log")
@@ -90,7 +86,7 @@ def stacked(scored: Scored, colours: Mapping[str, str]) -> Picture | None:
         axes.set_ylim(max(lowest, highest * 1e-8) * 0.5, highest * (highest / lowest) ** 0.35 * 2)
         axes.set(
             xlabel=f"score of {plain(scored.name)}",
-            ylabel="events" if scored.weight is None else "sum of weights",
+            ylabel="sum of weights" if weighted else "events",
         )
         axes.legend(loc="upper right", ncols=2 if len(scored.populations) > 4 else 1)
         return style.picture(
@@ -98,11 +94,7 @@ def stacked(scored: Scored, colours: Mapping[str, str]) -> Picture | None:
             f"Stacked histogram of the score of {scored.name} for the backgrounds, with signals as lines.",
             Html(
                 "Backgrounds on top of each other, signals as lines, "
-                + (
-                    "as many events as there are."
-                    if scored.weight is None
-                    else "weighted by <code>weight</code>."
-                )
+                + ("weighted by <code>weight</code>." if weighted else "as many events as there are.")
                 + " The first and the last bin hold what lies beyond."
             ),
         )
@@ -141,7 +133,7 @@ def sculpting(
             weights = np.full(len(inside), 1 / max(1, len(inside)))
             counts = np.histogram(inside, edges, weights=weights)[0]
             if k == 0:
-                axes.stairs(counts, edges, fill=True, color=style.ORIGINAL, label=label)
+                axes.stairs(counts, edges, fill=True, color=style.ORIGINAL, label="all background")
             else:
                 axes.stairs(
                     counts, edges, baseline=None, color=style.colour(_CUTS[k % len(_CUTS)]), linewidth=1.8,
@@ -154,16 +146,10 @@ def sculpting(
             figure,
             f"Histogram of {variable} in all background, and in what passes cuts on the score of {detector}.",
             Html(
-                f"{written.page} of background, before and after cuts on the score of {Html(_escaped(detector))}; each "
+                f"{written.page} of background, before and after cuts on the score of {escape(detector)}; each "
                 "normalised to one."
             ),
         )
-
-
-def _escaped(text: str) -> str:
-    from evtok.report.page import escape
-
-    return escape(text)
 
 
 def _edges(scored: Scored) -> npt.NDArray[np.float64]:

@@ -31,8 +31,8 @@ def distributions(content: ScoreContent) -> list[Html]:
     )
     figures: list[Picture | None] = []
     for scored in content.scored:
-        figures.append(figures_scores.shapes(scored, content.colours))
-        figures.append(figures_scores.stacked(scored, content.colours))
+        figures.append(figures_scores.shapes(scored, content.colours, content.dashes))
+        figures.append(figures_scores.stacked(scored, content.colours, content.dashes))
     return [words, _legend(content), pictures(figure for figure in figures if figure is not None)]
 
 
