@@ -70,6 +70,22 @@ def test_sorted_and_truncated_objects_stay_paired(tmp_path: Path) -> None:
         assert closure(part, [sample]).inside_fraction == 1.0
 
 
+def test_quantities_of_truncated_events_are_those_of_whole_ones(tmp_path: Path) -> None:
+    event_features = {
+        "jets": Feature("count[j,b]", Uniform(13, -0.5, 11.5), outside="clip"),
+        "HT": Feature("sum_pt[j,b]", Uniform(9, 0, 2000), outside="clip"),
+    }
+    options: dict[str, Any] = {"sort_by": "pt", "max_length": 4, "too_long": "truncate"}
+    tokenizer = BinnedTokenizer(
+        features(), types=TYPES, event_features=event_features, sequence=("jets", "objects", "HT"), **options
+    )
+    fitted, sample = sample_of(tokenize(tmp_path, tokenizer))
+    assert sample.decoded.multiplicity.max() == 2
+    assert sample.events.units["sum_pt[j,b]"] == "GeV"
+    for part in bins_of(fitted, {}):
+        assert closure(part, [sample]).inside_fraction == 1.0
+
+
 def test_closure_of_values_that_are_known(tmp_path: Path) -> None:
     """Values at 1/4 of the width of bins of 0.5: centres lie 0.125 away, uniform values would 0.5 / sqrt(12)."""
     edges = np.arange(0, 4.5, 0.5)
