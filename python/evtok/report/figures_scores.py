@@ -124,11 +124,7 @@ def sculpting(
     edges = np.linspace(low, high, 41)
     with style.canvas(height=_HEIGHT) as figure:
         axes = figure.add_subplot()
-        parts = [
-            ("all background", np.ones(len(values), np.bool_)),
-            *((f"best {e:.3g}", p) for e, p in passing),
-        ]
-        for k, (label, chosen) in enumerate(parts):
+        for k, chosen in enumerate([np.ones(len(values), np.bool_), *(mask for _, mask in passing)]):
             inside = np.clip(values[chosen], low, np.nextafter(high, low))
             weights = np.full(len(inside), 1 / max(1, len(inside)))
             counts = np.histogram(inside, edges, weights=weights)[0]

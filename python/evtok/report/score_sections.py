@@ -59,7 +59,10 @@ def sculpting(content: ScoreContent) -> list[Html]:
             mine, score = np.asarray(values, np.float64)[background], scored.score[background]
             if not np.isfinite(mine).all() or np.ptp(mine) == 0:
                 continue
-            found = jensen_shannon(mine, score, _EFFICIENCIES, seed=content.seed)
+            try:
+                found = jensen_shannon(mine, score, _EFFICIENCIES, seed=content.seed)
+            except ValueError:  # nearly all events have one value
+                continue
             cells = [f"{one.divergence:.3f} ({one.by_chance:.3f})" for one in found]
             rows.append([quantity(name).page, scored.name, f"{len(background):,}", *cells])
             if scored is content.main:
