@@ -1,0 +1,35 @@
+"""Stage 5: logits, latents and token scores to one number an event, with the same bits on every machine.
+
+Every function takes NumPy arrays or torch tensors on the CPU and returns the same kind. Higher means less like what
+the parameters were made from. The contracts are in ``cpp/include/evtok/``: ``segments.hpp``,
+``row_scores.hpp``, ``class_distances.hpp``, ``histogram_score.hpp``. The readable definitions are in
+``evtok.reference_scoring*``.
+"""
+
+from __future__ import annotations
+
+from evtok.scoring.classes import GaussianClasses, mahalanobis
+from evtok.scoring.distances import (
+    negative_max_logit,
+    neighbour_distance,
+    reconstruction_error,
+    squared_distance,
+    squared_sum,
+)
+from evtok.scoring.histograms import histogram_score
+from evtok.scoring.segments import segment_max, segment_mean, segment_sum, segment_top_mean
+
+__all__ = [
+    "GaussianClasses",
+    "histogram_score",
+    "mahalanobis",
+    "negative_max_logit",
+    "neighbour_distance",
+    "reconstruction_error",
+    "segment_max",
+    "segment_mean",
+    "segment_sum",
+    "segment_top_mean",
+    "squared_distance",
+    "squared_sum",
+]
