@@ -1,7 +1,7 @@
 """Stage 5: logits, latents and token scores to one number an event, with the same bits on every machine.
 
 Every function takes NumPy arrays or torch tensors on the CPU and returns the same kind. Higher means less like what
-the parameters were made from. The contracts are in ``cpp/include/evtok/``: ``segments.hpp``,
+the parameters were made from. The contracts are in ``cpp/include/evtok/``: ``token_nll.hpp``, ``segments.hpp``,
 ``row_scores.hpp``, ``class_distances.hpp``, ``histogram_score.hpp``. The readable definitions are in
 ``evtok.reference_scoring*``.
 """
@@ -18,13 +18,16 @@ from evtok.scoring.distances import (
 )
 from evtok.scoring.histograms import histogram_score
 from evtok.scoring.segments import segment_max, segment_mean, segment_sum, segment_top_mean
+from evtok.scoring.token_nll import TokenHead, nll_from_logits, token_nll
 
 __all__ = [
     "GaussianClasses",
+    "TokenHead",
     "histogram_score",
     "mahalanobis",
     "negative_max_logit",
     "neighbour_distance",
+    "nll_from_logits",
     "reconstruction_error",
     "segment_max",
     "segment_mean",
@@ -32,4 +35,5 @@ __all__ = [
     "segment_top_mean",
     "squared_distance",
     "squared_sum",
+    "token_nll",
 ]
