@@ -16,6 +16,7 @@ BENCHMARKS = {
     "tokenize": "evtok.bench.tokenize",
     "digitize": "evtok.bench.digitize",
     "nearest": "evtok.bench.nearest",
+    "score": "evtok.bench.score",
     "io": "evtok.bench.io",
 }
 
