@@ -237,11 +237,8 @@ def split(sample: Sample, fraction: float, seed: int) -> tuple[Sample, Sample]:
 
 def in_validation(entries: npt.NDArray[np.int64], fraction: float, seed: int) -> npt.NDArray[np.bool_]:
     """Return which rows are to validate on (n,): about `fraction` of them, by the finaliser of SplitMix64."""
-    mixed = (
-        entries.astype(np.uint64)
-        + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
-        + np.uint64(0x9E3779B97F4A7C15)
-    )
+    start = (seed + 1) * 0x9E3779B97F4A7C15 % 2**64
+    mixed = entries.astype(np.uint64) + np.uint64(start)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     mixed ^= mixed >> np.uint64(31)
