@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from event_tokenizers import (
     one_of_each,
     with_value,
 )
-from evtok import Events
+from evtok import Events, _core
 from evtok.errors import ArtefactError, InvalidEventsError
 from evtok.tokenizers import (
     CodebookTokenizer,
@@ -35,6 +37,11 @@ from evtok.tokenizers import (
     Uniform,
     artefact,
 )
+
+GOLDEN = Path(__file__).parent / "golden"
+sys.path.insert(0, str(GOLDEN))
+from events import golden_events  # noqa: E402
+from quantity_tokenizers import golden_quantity_tokenizers  # noqa: E402
 
 # ---- fitting ----------------------------------------------------------------------------------------------------
 
@@ -176,6 +183,21 @@ def test_p55_artefacts_without_event_features_have_no_key_for_them() -> None:
     config, tensors = CodebookTokenizer(PLAIN, codes()).to_artefact()
     assert "event_features" not in config
     assert set(tensors) == {"codebook", "mean", "scale"}
+
+
+@pytest.mark.parametrize("kind", ["binned", "codebook"])
+def test_p55_golden_tokens(isa: str, kind: str) -> None:
+    folder = GOLDEN / "quantities-0.1.0"
+    golden = json.loads((folder / "expected.json").read_text())
+    if golden["numerics_version"] != _core.numerics_version:
+        pytest.skip(f"numerics version {golden['numerics_version']}: its tokens are another's")
+    tokenizer = evtok.load_tokenizer(folder / kind)
+    assert tokenizer.fingerprint == golden_quantity_tokenizers()[kind].fingerprint
+    for dtype in (np.float32, np.float64):
+        tokens = tokenizer.encode(golden_events(20_000, dtype))
+        content = tokens.ids.astype("<i4").tobytes() + tokens.offsets.astype("<i8").tobytes()
+        expected = golden["tokens_sha256"][f"{kind} {np.dtype(dtype).name}"]
+        assert hashlib.sha256(content).hexdigest() == expected
 
 
 def _hostile() -> dict[str, tuple[Any, str]]:

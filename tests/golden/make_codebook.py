@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,15 @@ from events import golden_events
 
 import evtok
 from evtok import _core
+from evtok.tokenizers import Tokenizer
 
 
-def main(name: str) -> None:
+def write(name: str, tokenizers: Mapping[str, Tokenizer]) -> None:
+    """Write a folder with each tokenizer, and the hashes of its tokens of golden events."""
     folder = Path(__file__).resolve().parent / name
     folder.mkdir()
     hashes = {}
-    for kind, tokenizer in golden_codebook_tokenizers().items():
+    for kind, tokenizer in tokenizers.items():
         tokenizer.save(folder / kind)
         for dtype in (np.float32, np.float64):
             tokens = tokenizer.encode(golden_events(20_000, dtype))
@@ -34,4 +37,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    write(sys.argv[1], golden_codebook_tokenizers())
