@@ -351,3 +351,28 @@ def test_a_folder_of_others_is_refused_before_training(command, base, tmp_path, 
     for more in ([], ["--overwrite"]):
         assert isinstance(command(*arguments, *more).exception, EvtokError)
     assert (tmp_path / "model" / "thesis.tex").read_text() == "mine"
+
+
+def test_a_network_is_trained_and_scores_files(command, base, tmp_path):
+    """With checkpoints, for one epoch, on shards; a second run of the job writes the same bytes."""
+    pytest.importorskip("lightning")
+    model, files = tmp_path / "model", [str(base / "a.parquet")]
+    evtok.tokenize_files(files, base / "tokenizer", tmp_path / "shards", schema=SCHEMA)
+    settings = ("layers=1", "width=8", "heads=1", "feed_forward=8", "max_length=8", "batch=64")
+    options = [part for setting in settings for part in ("--set", setting)]
+    made = command(
+        "train", "masked-token", tmp_path / "shards", "-o", model, "--background-label", "any", "--epochs", 1,
+        "--checkpoints", tmp_path / "checkpoints", "--threads", 1, *options,
+    )  # fmt: skip
+    assert made.exit_code == 0, (made.output, made.exception)
+    assert list((tmp_path / "checkpoints").iterdir())
+    written = []
+    for name in ("one", "two"):
+        report = evtok.score_files(
+            files, model, tmp_path / f"{name}.parquet", schema=SCHEMA, events_per_shard=70, threads=1
+        )
+        written.append(report.output.read_bytes())
+    assert written[0] == written[1]
+    found = evtok.Scores.read(tmp_path / "one.parquet")
+    assert (found.run["backend"], len(found)) == ("torch", 300)
+    assert found.run["torch"]
