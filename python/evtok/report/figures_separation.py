@@ -98,8 +98,13 @@ def improvement_curves(lines: Sequence[Line], subject: str, *, weighted: bool) -
             figure,
             f"Significance improvement against background efficiency of {subject}, on a logarithmic axis.",
             Html(
-                f"{_kind(weighted)}: what a cut multiplies <i>S</i>/√<i>B</i> by. Curves end where fewer than {FLOOR} "
-                "background events pass; dots mark their maxima above that floor."
+                f"{_kind(weighted)}: what a cut multiplies <i>S</i>/√<i>B</i> by. "
+                + (
+                    f"No curve is drawn where the events that pass are worth fewer than {FLOOR} of equal weight. A gap "
+                    "is one event of large weight; what lies left of it lacks such events by luck."
+                    if weighted
+                    else f"Curves end where fewer than {FLOOR} background events pass; dots mark their maxima."
+                )
             ),
         )
 

@@ -160,7 +160,7 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    elif prefix and value is not None:
+    elif prefix and value not in (None, ""):
         yield prefix, _short(value)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from evtok.report.page import Html, element, escape
+from evtok.report.score_account import counts_of
 from evtok.report.score_content import ScoreContent
 from evtok.report.score_separation import digits_of
 
@@ -38,6 +39,21 @@ def _lead(content: ScoreContent) -> str:
     return f"Anomaly scores of {len(scored)} detectors for events of {listed}."
 
 
+def _origin(content: ScoreContent) -> str:
+    """Say what the detector is, with what it was run, and what became of the events."""
+    parts = []
+    if content.detector is not None:
+        parts.append(f"{repr(content.detector).strip('<>')}.")
+    run = getattr(content.main.parts[0].scores, "run", None) or {}
+    if run.get("evtok"):
+        parts.append(f"Scored with evtok {run['evtok']}, numerics version {run.get('numerics')}.")
+    counts = [counts_of(part) for part in content.main.parts]
+    if all("read" in one and "quarantined" in one for one in counts):
+        read, lost = (sum(one[name] for one in counts) for name in ("read", "quarantined"))
+        parts.append(f"{read:,} events read, {lost:,} quarantined.")
+    return " ".join(parts)
+
+
 def _events(content: ScoreContent) -> list[tuple[Any, Any]]:
     main = content.main
     facts: list[tuple[Any, Any]] = [("events scored", f"{np.count_nonzero(main.scorable):,}")]
@@ -58,7 +74,7 @@ def _figures(content: ScoreContent) -> list[tuple[Any, Any]]:
         mine = [one for one in content.separations if one.signal.title == title]
         best = max(mine, key=lambda one: one.plain.summary.auc.value)
         area = best.plain.summary.auc
-        digits = digits_of(area)
+        digits = min(4, digits_of(area))  # the table has them all
         spread = "" if np.isnan(area.low) else f" ± {(area.high - area.low) / 2:.{digits}f}"
         whose = f"{title}, best AUC: {best.detector}" if several else f"AUC for {title}"
         facts.append((whose, Html(f"{area.value:.{digits}f}{element('small', escape(spread))}")))

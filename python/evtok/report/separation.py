@@ -74,7 +74,7 @@ def drawn(measured: Measured, most: int = 400) -> tuple[Floats, Floats, Floats]:
     Returns
     -------
     background_efficiency, signal_efficiency, background_events : float64 (k,)
-        Points evenly spaced in the logarithm of the background efficiency, and the last one.
+        Points evenly spaced in the logarithm of the background efficiency, the best one, and the last one.
     """
     curve = measured.curve
     efficiency = curve.background_efficiency
@@ -82,7 +82,10 @@ def drawn(measured: Measured, most: int = 400) -> tuple[Floats, Floats, Floats]:
     if len(at) > most:
         wanted = np.geomspace(efficiency[at[0]], efficiency[at[-1]], most)
         nearest = np.clip(np.searchsorted(efficiency[at], wanted), 0, len(at) - 1)
-        at = at[np.unique(np.r_[nearest, len(at) - 1])]
+        nearest = np.r_[nearest, len(at) - 1]
+        if measured.best is not None:
+            nearest = np.r_[nearest, np.flatnonzero(curve.threshold[at] == measured.best.threshold)]
+        at = at[np.unique(nearest)]
     return efficiency[at], curve.signal_efficiency[at], curve.background_events[at]
 
 
