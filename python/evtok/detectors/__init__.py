@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from evtok.detectors.k_nearest import KNearestDetector
     from evtok.detectors.masked_token import MaskedTokenDetector
     from evtok.detectors.unigram import UnigramDetector
+    from evtok.detectors.vqvae import VQVAE
 
 __all__ = [
     "HBOS",
+    "VQVAE",
     "DeepSVDD",
     "Detector",
     "FeatureInputs",

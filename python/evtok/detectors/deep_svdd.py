@@ -71,7 +71,7 @@ class DeepSVDD(Detector):
     """
 
     KIND = "deep-svdd"
-    BACKENDS = ("native", "torch")
+    BACKENDS: tuple[Literal["native", "torch"], ...] = ("native", "torch")  # type: ignore[misc]
     SETTINGS = (
         "hidden", "outputs", "layers", "width", "heads", "feed_forward", "max_length", "pooling", "epochs", "batch",
         "learning_rate", "weight_decay", "patience", "warm_up", "decay", "seed",
@@ -103,7 +103,7 @@ class DeepSVDD(Detector):
     ) -> None:
         if isinstance(inputs, (Tokenizer, TokenInputs)):
             self.inputs = TokenInputs.of(inputs)
-            self.BACKENDS = ("torch",)  # type: ignore[misc]  # there is no kernel for an encoder yet
+            self.BACKENDS = ("torch",)  # there is no kernel for an encoder yet
         else:
             self.inputs = FeatureInputs.of(inputs)
         self.hidden = tuple(_width(one, "hidden") for one in _items(hidden, "hidden"))

@@ -82,10 +82,10 @@ def require_finite_scores(tensors: Tensors) -> None:
     ArtefactError
         Numbers that no training gives.
     """
-    largest = np.float64(FARTHEST)
+    largest = np.full(tensors["network.0.weight"].shape[1], FARTHEST)
     for name, value in tensors.items():
         if name != "centre":
-            largest = np.abs(value.astype(np.float64)) @ np.broadcast_to(largest, value.shape[1])
+            largest = np.asarray(np.abs(value.astype(np.float64)) @ largest)
             if not largest.max() < _LARGEST:
                 raise ArtefactError(
                     f"{name}: its numbers are too large; fit again with a lower learning_rate"

@@ -22,6 +22,7 @@ BUILT_IN = {
     "k-nearest": "KNearestDetector",
     "masked-token": "MaskedTokenDetector",
     "unigram": "UnigramDetector",
+    "vqvae": "VQVAE",
 }
 
 #: Other packages name theirs in this group of entry points: ``my-kind = "my_package.module:MyDetector"``.
