@@ -235,6 +235,17 @@ def test_events_that_cannot_be_used(train, base, tmp_path):
     assert _events(train(**options, skip_invalid=True).seen["train"]) == [*range(7), *range(8, 40)]
 
 
+def test_events_that_a_network_cannot_use(train, monkeypatch):
+    def too_many(self, data):
+        return data[:, 1] > 2, "is too long"
+
+    monkeypatch.setattr(Remembering, "_unusable", too_many)
+    with pytest.raises(EvtokError, match=r"event \d+ is too long.*--skip-invalid"):
+        train()
+    seen = train(skip_invalid=True, weights="weight", validation_fraction=0.0).seen
+    assert len(seen["train"]) == len(seen["weights"]) < 400
+
+
 # ---- settings -----------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from evtok import TokenDataset, load_tokenizer
 from evtok.cli.training_data import Choice, Sample, read, split
 from evtok.detectors import Detector, detector_class
 from evtok.detectors.interface import Progress
-from evtok.errors import EvtokError
+from evtok.errors import EvtokError, InvalidEventsError
 from evtok.event_quantities import split_names
 from evtok.jobs.manifest import NAME as MANIFEST
 from evtok.tokenizers import Tokenizer, artefact
@@ -128,15 +128,18 @@ def run(request: Request, progress: Progress | None = None) -> Trained:
 def _fit(
     detector: Detector, train: Sample, validation: Sample | None, request: Request, progress: Progress | None
 ) -> None:
-    detector.fit(
-        train.data,
-        None if validation is None else validation.data,
-        weights=train.weights,
-        classes=train.files if request.balance_files else None,
-        on_invalid="skip" if request.skip_invalid else "raise",
-        checkpoints=request.checkpoints,
-        progress=progress,
-    )
+    try:
+        detector.fit(
+            train.data,
+            None if validation is None else validation.data,
+            weights=train.weights,
+            classes=train.files if request.balance_files else None,
+            on_invalid="skip" if request.skip_invalid else "raise",
+            checkpoints=request.checkpoints,
+            progress=progress,
+        )
+    except InvalidEventsError as error:  # such as those that are too long for a network
+        raise EvtokError(f"{error}; --skip-invalid leaves such events out") from error
 
 
 def _fraction(request: Request) -> float:
