@@ -43,9 +43,7 @@ def negative_max_logit(logits: Row) -> np.float32:
     return _score(np.float32(_ZERO - max(logits))) if not np.isnan(logits).any() else np.float32(np.nan)
 
 
-def histogram_score(
-    x: Row, edges: Sequence[Sequence[float]], log_density: Sequence[Sequence[float]]
-) -> np.float32:
+def histogram_score(x: Row, edges: Sequence[Any], log_density: Sequence[Any]) -> np.float32:
     """Sum of minus the log density of each component's bin, in the order of the components."""
     s = _ZERO
     for value, borders, densities in zip(x, edges, log_density, strict=True):

@@ -36,17 +36,8 @@ def test_p12_equals_the_definition(isa: str, shared: bool, n_classes: int, n_dim
     x, means, precision = problem(20, n_classes, n_dims, shared)
     classes = GaussianClasses(means, precision)
     got, nearest = classes.distance(x, return_class=True)
-    padded = classes._factors.reshape(1 if shared else n_classes, -1, n_dims)[:, :n_dims]
-    every = range(n_classes)
-    defined = [
-        reference.mahalanobis(
-            row,
-            [classes._centres[0 if shared else k] for k in every],
-            [padded[0 if shared else k] for k in every],
-            [classes._whitened[k if shared else 0] for k in every],
-        )
-        for row in x
-    ]
+    parameters = classes.kernel_parameters()
+    defined = [reference.mahalanobis(row, *parameters) for row in x]
     assert got.tobytes() == np.array([score for score, _ in defined], np.float32).tobytes()
     assert nearest.tolist() == [k for _, k in defined]
 

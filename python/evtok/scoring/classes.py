@@ -12,6 +12,7 @@ from evtok.codebook._rows import OnInvalid
 from evtok.scoring import _matrices
 from evtok.scoring._rows import FLOAT32, rows_of, score_rows
 
+Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 
@@ -64,8 +65,7 @@ class GaussianClasses:
                 self._centres = _rounded(self.means, "means")
                 self._whitened = np.zeros((1, n_dims), np.float32)
                 factors = upper
-        padded = -(-n_dims // _core.factor_rows) * _core.factor_rows
-        rows = np.zeros((len(factors), padded, n_dims), np.float32)
+        rows = np.zeros((len(factors), _padded(n_dims), n_dims), np.float32)
         rows[:, :n_dims] = factors
         self._factors = rows.reshape(-1, n_dims)
 
@@ -122,6 +122,16 @@ class GaussianClasses:
         """Tell whether one precision serves all classes."""
         return self.precision.ndim == 2
 
+    def kernel_parameters(self) -> tuple[list[Float32], list[Float32], list[Float32]]:
+        """Return centre (D,), factor (D, D) and whitened mean (D,) of each class, which define its distances."""
+        factors = self._factors.reshape(-1, _padded(self.n_dims), self.n_dims)
+        shared, every = self.shares_precision, range(self.n_classes)
+        return (
+            [self._centres[0 if shared else k] for k in every],
+            [factors[0 if shared else k, : self.n_dims] for k in every],
+            [self._whitened[k if shared else 0] for k in every],
+        )
+
     def distance(
         self,
         x: Any,
@@ -162,9 +172,7 @@ class GaussianClasses:
             rows = rows_of(x, "x", self.n_dims)
             nearest = np.empty(len(rows.values), np.int32) if return_class else None
 
-            def kernel(
-                start: int, stop: int, piece: npt.NDArray[np.float32], out: npt.NDArray[np.float32]
-            ) -> tuple[int, int]:
+            def kernel(start: int, stop: int, piece: Float32, out: Float32) -> tuple[int, int]:
                 found = None if nearest is None else nearest[start:stop]
                 return _core.class_distances(
                     piece,
@@ -199,12 +207,17 @@ def mahalanobis(
     return classes.distance(x, return_class=return_class, on_invalid=on_invalid, threads=threads)
 
 
-def _rounded(values: Float64, name: str) -> npt.NDArray[np.float32]:
+def _rounded(values: Float64, name: str) -> Float32:
     with np.errstate(over="ignore"):
         rounded = values.astype(FLOAT32)
     if not np.isfinite(rounded).all():
         raise ValueError(f"{name}: holds numbers that float32 cannot; scale the features")
     return rounded
+
+
+def _padded(n_dims: int) -> int:
+    """Rows that the kernel wants of a factor."""
+    return -(-n_dims // _core.factor_rows) * _core.factor_rows
 
 
 def _mean(means: Float64) -> Float64:
