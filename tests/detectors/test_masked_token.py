@@ -50,13 +50,13 @@ def reference_encoder(detector: MaskedTokenDetector) -> Any:
     )  # fmt: skip
     norm = torch.nn.LayerNorm(network.width) if network.norm_first else None
     encoder = torch.nn.TransformerEncoder(layer, network.layers, norm, enable_nested_tensor=False)
-    encoder.load_state_dict(detector._as_module().encoder.state_dict())
+    encoder.load_state_dict(detector._ready().model.encoder.state_dict())
     return encoder.double().eval()
 
 
 def reference_surprise(detector: MaskedTokenDetector, encoder: Any, ids: list[int]) -> npt.NDArray[Any]:
     """Return -log of all probabilities (n, n_ids) of one sequence."""
-    model, network = detector._as_module(), detector.network
+    model, network = detector._ready().model, detector.network
     with torch.no_grad():
         x = model.embedding.weight.double()[torch.tensor(ids)]
         if network.positions == "learned":
@@ -163,7 +163,7 @@ def test_random_masks_are_the_mean_over_masks_that_hide_a_token(
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_ragged_rows_are_the_rectangle_of_torch(norm_first: bool) -> None:
     detector = trained(EVENTS, norm_first=norm_first, layers=2)
-    model = detector._as_module().double()
+    model = detector._ready().model.double()
     lengths = torch.tensor([3, 1, 6, 4])
     ids = torch.randint(
         0, detector.inputs.tokenizer.vocab_size, (14,), generator=torch.Generator().manual_seed(0)

@@ -22,7 +22,7 @@ from evtok.tokenizers.artefact import closed
 from evtok.tokens import Tokens
 
 if TYPE_CHECKING:
-    from evtok.detectors.masked_token_model import MaskedTokenModel
+    from evtok.detectors.masked_token_scoring import Scorer
 
 _PREFIX = "model."
 
@@ -72,11 +72,13 @@ class MaskedTokenDetector(TokenDetector):
     Notes
     -----
     Only rows of hidden tokens go through the head, in training and for a score, and of the last layer only they are
-    computed. Events of the same length are scored together, in float32, without any padding. But the last bits of
-    torch's matrix products depend on the shape of a batch and on the number of threads, and so do those of a score:
-    scores of the same event agree to 1e-5 relative to the largest of 1 and the score, and to 1e-4 with float64.
+    computed. Events of the same length are scored together, in float32, without any padding; the head is
+    `evtok.scoring.TokenHead`. But the last bits of torch's matrix products depend on the shape of a batch and on the
+    number of threads, and so do those of a score: scores of the same event agree to 1e-5, relative to the larger of 1
+    and the score, and to 1e-4 with float64.
 
-    torch computes scores; kernels of evtok that load the same tensors are to come, as the backend "native".
+    torch computes the encoder; kernels of evtok that load the same tensors are to come, as the backend "native". In a
+    process that was forked, torch has one thread: those of its parent are gone, and it would wait for them.
     """
 
     KIND = "masked-token"
@@ -133,7 +135,7 @@ class MaskedTokenDetector(TokenDetector):
         )
         self.history: History | None = None
         self._state: Tensors = {}
-        self._model: MaskedTokenModel | None = None
+        self._scorer: Scorer | None = None
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -192,7 +194,7 @@ class MaskedTokenDetector(TokenDetector):
             progress=progress,
         )
         self._state = {name: value.numpy().copy() for name, value in model.state_dict().items()}
-        self._model = None
+        self._scorer = None
 
     @property
     def _identity(self) -> str:
@@ -223,21 +225,18 @@ class MaskedTokenDetector(TokenDetector):
     def _surprise(
         self, tokens: Tokens, backend: Literal["native", "torch"], threads: int
     ) -> npt.NDArray[np.float32]:
-        require("torch", extra="torch")
-        from evtok.detectors import masked_token_scoring
+        return self._ready().token_surprise(tokens, self.masking, threads)
 
-        return masked_token_scoring.token_surprise(
-            self._as_module(), tokens, self.groups.is_scored, self.mask_id, self.masking, threads
-        )
+    def _ready(self) -> Scorer:
+        if self._scorer is None:
+            require("torch", extra="torch")
+            from evtok.detectors import masked_token_scoring, masked_token_training
 
-    def _as_module(self) -> MaskedTokenModel:
-        if self._model is None:
-            from evtok.detectors import masked_token_training
-
-            self._model = masked_token_training.model_of(
+            model = masked_token_training.model_of(
                 self._state, self.inputs.tokenizer.vocab_size, self._n_embeddings, self.network
             )
-        return self._model
+            self._scorer = masked_token_scoring.Scorer(model, self.mask_id, self.groups.is_scored)
+        return self._scorer
 
     # ---- files ------------------------------------------------------------------------------------------------
 

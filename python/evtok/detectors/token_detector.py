@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from evtok import scoring
 from evtok.detectors.inputs import TokenInputs
 from evtok.detectors.interface import Backend, Detector
 from evtok.detectors.token_groups import TokenGroups, token_groups
@@ -176,18 +177,10 @@ class TokenDetector(Detector):
         self, tokens: Tokens, surprise: npt.NDArray[np.float32], threads: int
     ) -> npt.NDArray[np.float32]:
         """Return one number an event (n_events,), of the tokens that have a weight."""
-        weights = self._id_weights[tokens.ids].astype(np.float64)
-        values, starts = surprise.astype(np.float64) * weights, tokens.offsets[:-1]
-        if self.reduction.reduction == "sum":
-            return np.add.reduceat(values, starts).astype(np.float32)
-        if self.reduction.reduction == "mean":
-            totals = np.add.reduceat(weights, starts)
-            return (np.add.reduceat(values, starts) / totals).astype(np.float32)
-        if self.reduction.reduction == "max":
-            return np.maximum.reduceat(values, starts).astype(np.float32)
-        event_of = np.repeat(np.arange(len(tokens)), tokens.lengths)
-        order = np.lexsort((-values, event_of))
-        place = np.arange(len(values)) - np.repeat(starts, tokens.lengths)
-        counts = np.minimum(np.add.reduceat(weights > 0, starts), self.reduction.top)
-        taken = np.where(place < self.reduction.top, values[order], 0)
-        return (np.add.reduceat(taken, starts) / counts).astype(np.float32)
+        how: dict[str, Any] = {"weights": self._id_weights[tokens.ids], "threads": threads or None}
+        if self.reduction.reduction == "top-mean":
+            scores = scoring.segment_top_mean(surprise, tokens.offsets, self.reduction.top, **how)
+        else:
+            reduce = {"mean": scoring.segment_mean, "sum": scoring.segment_sum, "max": scoring.segment_max}
+            scores = reduce[self.reduction.reduction](surprise, tokens.offsets, **how)
+        return np.asarray(scores, np.float32)
