@@ -2,8 +2,9 @@
 
 `BinnedTokenizer` (binned.py) is made of `Feature`s (feature.py): a column, a `Transform` (thresholds.py) and a binning.
 `CodebookTokenizer` (codebook.py) is made of `NumericFeature`s (codebook_features.py), perhaps a `FeatureNetwork`
-(feature_network.py), and a codebook. What both are for others is in interface.py, and what a tokenizer is on disk in
-artefact.py; presets of published schemes lie in presets.py and codebook_presets.py.
+(feature_network.py), and a codebook. Both may have tokens of the event (event_features.py). What both are for others is
+in interface.py, and what a tokenizer is on disk in artefact.py; presets of published schemes lie in presets.py and
+codebook_presets.py.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ class Feature:
     Parameters
     ----------
     column : str
-        Column of `Events` (a field, for a feature of the event).
+        Column of `Events`; for a feature of the event a field, or a quantity such as ``count[j,b]``, see
+        `evtok.event_quantities`.
     binning : Explicit, Uniform, EqualFrequency or LookupTableBins
         Where the edges come from. Edges are in the transformed feature.
     transform : Transform or str
