@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from evtok import scoring
+from evtok.codebook import Codebook
 from evtok.detectors.feature_detector import FeatureDetector, checked_tensor, drawn_events
 from evtok.detectors.inputs import FeatureInputs
 from evtok.detectors.interface import Progress, Tensors
 from evtok.errors import ArtefactError
 from evtok.tokenizers.edge_definitions import whole_number
 
-#: The squares of this many standard deviations, summed over any features, do not overflow.
+#: More standard deviations than this count as this many: their squares, summed over any features, do not overflow.
 _FURTHEST = 1e16
 
 
@@ -24,7 +26,7 @@ class KNearestDetector(FeatureDetector):
     """The score is the Euclidean distance to the k-th nearest row of the reference, in standard deviations.
 
     Features are standardised, in float64 and rounded once, by the weighted mean and standard deviation of the events
-    of the fit.
+    of the fit; one that is more than 10¹⁶ of these away counts as that far.
 
     Parameters
     ----------
@@ -85,22 +87,17 @@ class KNearestDetector(FeatureDetector):
         drawn = drawn_events(weights, self.reference, np.random.default_rng(self.seed))
         tensors: Tensors = {"mean": mean, "width": width}
         self._tensors = tensors | {"reference": _standardised(train[drawn], tensors)}
+        self.__dict__.pop("_codes", None)
 
-    def _unusable(self, data: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.bool_], str]:
-        if not self.is_fitted:
-            return super()._unusable(data)
-        beyond = np.abs(_standardised(data, self._tensors)) > _FURTHEST
-        return beyond.any(
-            axis=1
-        ), f"has a feature more than {_FURTHEST:.0e} standard deviations from the mean"
+    @cached_property
+    def _codes(self) -> Codebook:
+        return Codebook(self._tensors["reference"])
 
     def _score(
         self, data: npt.NDArray[np.float32], backend: Literal["native", "torch"], threads: int
     ) -> npt.NDArray[np.float32]:
         rows = _standardised(data, self._tensors)
-        return np.asarray(
-            scoring.neighbour_distance(rows, self._tensors["reference"], self.k, threads=threads or None)
-        )
+        return np.asarray(scoring.neighbour_distance(rows, self._codes, self.k, threads=threads or None))
 
     def _checked(self, tensors: Mapping[str, npt.NDArray[Any]]) -> Tensors:
         n_features = len(self.inputs.names)
@@ -110,11 +107,11 @@ class KNearestDetector(FeatureDetector):
         rows = checked_tensor(tensors, "reference", np.float32, (None, n_features))
         if not self.k <= len(rows) <= self.reference:
             raise ArtefactError(f"reference: expected {self.k} to {self.reference} rows, got {len(rows)}")
-        if not (np.abs(rows) <= _FURTHEST).all():
+        if not (np.abs(rows) <= np.float32(_FURTHEST)).all():
             raise ArtefactError(f"reference: expected numbers up to {_FURTHEST:.0e}")
         return found | {"reference": rows}
 
 
 def _standardised(x: npt.NDArray[np.float32], tensors: Tensors) -> npt.NDArray[np.float32]:
-    with np.errstate(over="ignore"):
-        return np.asarray((x - tensors["mean"]) / tensors["width"], np.float32)
+    deviations = (x - tensors["mean"]) / tensors["width"]
+    return np.clip(deviations, -_FURTHEST, _FURTHEST).astype(np.float32)
