@@ -22,6 +22,7 @@ def header(content: ScoreContent) -> Html:
         element("h1", content.title),
         element("p", _lead(content)),
         element("p", content.introduction) if content.introduction else "",
+        element("p", _origin(content), class_="origin"),
         element(
             "dl", *(element("div", element("dt", k), element("dd", v)) for k, v in facts), class_="facts"
         ),
