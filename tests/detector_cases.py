@@ -13,12 +13,18 @@ import pytest
 
 from evtok import BinnedTokenizer, Events, Tokens
 from evtok.detectors import Detector, detector_class
-from evtok.tokenizers import Explicit, Feature, Uniform
+from evtok.detectors.object_inputs import ObjectInputs
+from evtok.tokenizers import Explicit, Feature, NumericFeature, Uniform
 
 N_EVENTS = 384
 FEATURES = ("mass", "tau", "count")
 #: Needed to fit; where it is missing, tests of the kind skip.
-NEEDS = {"isolation-forest": "sklearn", "masked-token": "lightning", "deep-svdd": "lightning"}
+NEEDS = {
+    "isolation-forest": "sklearn",
+    "masked-token": "lightning",
+    "deep-svdd": "lightning",
+    "vqvae": "lightning",
+}
 NETWORK = {"layers": 1, "width": 8, "heads": 2, "feed_forward": 16, "epochs": 1, "batch": 128}
 #: By kind, and by what else tells cases apart.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -29,11 +35,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "k-nearest": {"k": 3, "reference": 200},
     "masked-token": NETWORK,
     "unigram": {},
+    "vqvae": {"n_codes": 16, "code_dims": 2, "hidden": (8,), "epochs": 2, "batch": 128},
 }
-#: These read tokens; the others read rows of features.
+#: These read tokens, and these the objects of events; the others read rows of features.
 OF_TOKENS = ("deep-svdd of tokens", "masked-token", "unigram")
+OF_EVENTS = ("vqvae",)
 #: Whose scores of an event depend on nothing else to the last bit: those that evtok's kernels, or NumPy, compute.
-EXACT = ("deep-svdd", "hbos", "isolation-forest", "k-nearest", "unigram")
+EXACT = ("deep-svdd", "hbos", "isolation-forest", "k-nearest", "unigram", "vqvae")
 #: Too little trained to know anything.
 NOT_LEARNED = ("deep-svdd of tokens", "masked-token")
 
@@ -95,6 +103,10 @@ def case(name: str) -> Case:
     if name in OF_TOKENS:
         make = functools.partial(of, tokenizer(), **SETTINGS[name])
         return Case(kind, make, tokens(), tokens(100, 1), tokens(1, 2, shift=2.9))
+    if name in OF_EVENTS:
+        features = {"pt": NumericFeature("pt", "log"), "eta": NumericFeature("eta")}
+        make = functools.partial(of, ObjectInputs(features, ("j", "b")), **SETTINGS[name])
+        return Case(kind, make, events(), events(100, 1), events(1, 2, shift=9.0))
     make = functools.partial(of, FEATURES, **SETTINGS[name])
     return Case(kind, make, rows(), rows(100, 1), np.float32([[5000, 9, 50]]))
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pytest
 
 import detector_cases
-from detector_cases import EXACT, N_EVENTS, NOT_LEARNED, OF_TOKENS, SETTINGS, case, fitted
-from evtok import Tokens
+from detector_cases import EXACT, N_EVENTS, NOT_LEARNED, OF_EVENTS, OF_TOKENS, SETTINGS, case, fitted
+from evtok import Events, Tokens
 from evtok.detectors import Detector, FeatureInputs, detector_class, kinds, load_detector, registry
 from evtok.errors import ArtefactError, FingerprintError, InvalidEventsError, MissingBackendError
 from evtok.tokenizers import artefact
@@ -158,6 +158,11 @@ def with_bad_events(name: str) -> tuple[Any, npt.NDArray[np.bool_]]:
     test = case(name).test
     bad = np.zeros(100, np.bool_)
     bad[[3, 50, 99]] = True
+    if name in OF_EVENTS:
+        columns = {column: values.copy() for column, values in test.columns.items()}
+        columns["pt"][test.offsets[3]], columns["eta"][test.offsets[50]] = np.nan, np.inf
+        columns["pt"][test.offsets[100] - 1] = -1
+        return Events(test.offsets, columns, types=test.types), bad
     if name not in OF_TOKENS:
         x = test.copy()
         x[3, 0], x[50, 1], x[99] = np.nan, np.inf, -np.inf
@@ -211,6 +216,11 @@ def test_other_data_is_refused(name: str) -> None:
         detector.score("events.parquet")
     with pytest.raises(TypeError, match="data: expected"):
         detector.score(3)
+    if name in OF_EVENTS:
+        for other in (np.zeros((5, 2)), detector_cases.tokens(5)):
+            with pytest.raises(TypeError, match="data: expected"):
+                detector.score(other)
+        return
     if name not in OF_TOKENS:
         with pytest.raises(ValueError, match=r"data: expected shape \(n, 3\), got \(5, 2\)"):
             detector.score(np.zeros((5, 2)))
@@ -235,7 +245,7 @@ def test_events_are_scored_as_their_tokens(name: str) -> None:
     assert fitted(name).inputs.required_columns == detector_cases.tokenizer().required_columns
 
 
-@pytest.mark.parametrize("name", sorted(set(SETTINGS) - set(OF_TOKENS)))
+@pytest.mark.parametrize("name", sorted({*SETTINGS} - {*OF_TOKENS, *OF_EVENTS}))
 def test_events_are_scored_as_their_quantities(name: str) -> None:
     case(name)  # skips where a package is missing
     names = ["count", "sum_pt[j,b]", "pt_1"]
