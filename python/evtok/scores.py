@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -83,6 +83,24 @@ class Scores:
             values.flags.writeable = False
         score, entry = columns.pop(COLUMN), columns.pop("entry")
         return cls(where, score, file_index, entry, columns, facts)
+
+    def select(self, keep: npt.NDArray[np.bool_]) -> Self:
+        """Return the events where `keep` (n,) is True; `facts` stay those of the whole file.
+
+        Raises
+        ------
+        IndexError
+            `keep` is not a boolean mask of all events.
+        """
+        if keep.dtype != np.bool_ or keep.shape != (len(self),):
+            raise IndexError(f"keep: expected bool of shape ({len(self)},), got {keep.dtype} {keep.shape}")
+        return replace(
+            self,
+            score=self.score[keep],
+            file_index=self.file_index[keep],
+            entry=self.entry[keep],
+            fields={name: values[keep] for name, values in self.fields.items()},
+        )
 
     @property
     def inputs(self) -> tuple[str, ...]:
