@@ -82,7 +82,7 @@ def read(folder: Path, process: str) -> evtok.Events:
     return evtok.Events.concatenate(list(evtok.open_events(folder / f"c3_{process}.parquet")))
 
 
-# ---- what is compared: each takes background and a seed, and returns a score ------------------------------------------
+# ---- what is compared: each takes background and a seed, and returns a score --------------------------------------
 
 
 def quantity(name: str) -> Callable[[Background, int], Score]:
@@ -133,7 +133,7 @@ COMPARED: dict[str, Callable[[Background, int], Score]] = {
 WITHOUT_SEED = ("MET", "HT", "jet count", "unigram, bins", "HBOS")
 
 
-# ---- the table --------------------------------------------------------------------------------------------------------
+# ---- the table ----------------------------------------------------------------------------------------------------
 
 
 def compare(

@@ -3,7 +3,7 @@
     python examples/demo.py demo-output
 
 Reads three formats, fits one tokenizer, writes shards, proves and reads them, trains a masked-token detector on
-background, scores every event, and writes two pages: ``report.html`` about the scores, ``tokens.html`` about the tokens.
+background, scores every event, and writes two pages: ``report.html`` about the scores, ``tokens.html`` about tokens.
 """
 
 from __future__ import annotations

@@ -172,10 +172,10 @@ class FeatureInputs(Inputs[npt.NDArray[np.float32]]):
         self.names = tuple(names)
         if not self.names or len(set(self.names)) != len(self.names):
             raise ValueError(f"names: expected names of features, each once, got {list(names)}")
-        given: object
-        for given in self.names:
-            if not isinstance(given, str) or not given:
-                raise TypeError(f"names: expected names, got {given!r}")
+        given: Sequence[object] = self.names
+        for name in given:
+            if not isinstance(name, str) or not name:
+                raise TypeError(f"names: expected names, got {name!r}")
 
     @classmethod
     def of(cls, given: Sequence[str] | FeatureInputs) -> FeatureInputs:
