@@ -17,6 +17,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from evtok.detectors import (
     UnigramDetector,
 )
 from evtok.detectors.object_inputs import ObjectInputs
+from evtok.detectors.token_detector import TokenDetector
 from evtok.event_quantities import EventQuantities
 from evtok.metrics import WORKING_POINTS, DarkMachinesRow, summarise, write_dark_machines
 from evtok.tokenizers import BinnedTokenizer, Explicit, Feature, NumericFeature, Tokenizer, log_uniform
@@ -55,11 +57,16 @@ EVENT_TOKENS = {
 }
 SEQUENCE = (*EVENT_TOKENS, "objects")
 
-#: The score of an event: the sum of the surprises of its tokens, those of the event counting twice.
-SCORE: dict[str, Any] = {"reduction": "sum", "type_weights": dict.fromkeys(EVENT_TOKENS, 2.0)}
+#: Scores of an event from the surprises of its tokens: their sum, and one in which those of the event count four times.
+FORMS: dict[str, dict[str, Any]] = {
+    "": {"reduction": "sum"},
+    ", event tokens x 4": {"reduction": "sum", "type_weights": dict.fromkeys(EVENT_TOKENS, 4.0)},
+}
 
 Rows = npt.NDArray[np.float32]
 Score = Callable[[evtok.Events], Rows]
+#: Takes background and a seed; returns scores by what tells them apart.
+Fit = Callable[["Background", int], dict[str, Score]]
 
 
 class Background:
@@ -85,19 +92,34 @@ def read(folder: Path, process: str) -> evtok.Events:
 # ---- what is compared: each takes background and a seed, and returns a score --------------------------------------
 
 
-def quantity(name: str) -> Callable[[Background, int], Score]:
+def quantity(name: str) -> Fit:
     """One quantity alone: nothing to fit."""
-    return lambda background, seed: lambda events: EventQuantities([name]).rows(events)[:, 0]
+    return lambda background, seed: {"": lambda events: EventQuantities([name]).rows(events)[:, 0]}
 
 
-def fitted(make: Callable[[Background, int], Detector]) -> Callable[[Background, int], Score]:
-    """A detector, fitted to background."""
+def fitted(make: Callable[[Background, int], Detector]) -> Fit:
+    """A detector, fitted to background; one of tokens with each form of its score."""
 
-    def fit(background: Background, seed: int) -> Score:
-        detector = make(background, seed)
-        return detector.fit(background.train, background.validation).score
+    def fit(background: Background, seed: int) -> dict[str, Score]:
+        detector = make(background, seed).fit(background.train, background.validation)
+        if not isinstance(detector, TokenDetector):
+            return {"": detector.score}
+        scores: dict[str, Score] = {
+            form: detector.with_score(**settings).score for form, settings in FORMS.items()
+        }
+        if not isinstance(detector, UnigramDetector):
+            scores[", and frequencies of event tokens x 4"] = _with_frequencies(detector, background)
+        return scores
 
     return fit
+
+
+def _with_frequencies(detector: TokenDetector, background: Background) -> Score:
+    """Add what each token of the event says alone: from the others, a hidden multiplicity or HT is no surprise."""
+    weights = dict.fromkeys(detector.groups.names, 0.0) | dict.fromkeys(EVENT_TOKENS, 4.0)
+    alone = UnigramDetector(detector.inputs, reduction="sum", type_weights=weights).fit(background.train)
+    together = detector.with_score(**FORMS[""])
+    return lambda events: together.score(events) + alone.score(events)
 
 
 def bins(background: Background) -> Tokenizer:
@@ -108,25 +130,23 @@ def bins(background: Background) -> Tokenizer:
 
 
 def codes(background: Background, seed: int) -> Tokenizer:
-    """Tokens of a codebook of 128 codes, that a VQ-VAE learned."""
+    """Tokens of a codebook that a VQ-VAE learned on pT, η and type."""
     objects = ObjectInputs({"pt": NumericFeature("pt", "log"), "eta": NumericFeature("eta")}, TYPES)
-    learned = VQVAE(objects, n_codes=128, seed=seed).fit(background.train, background.validation)
+    learned = VQVAE(objects, n_codes=48, seed=seed).fit(background.train, background.validation)
     return learned.tokenizer(event_features=EVENT_TOKENS, sequence=SEQUENCE)
 
 
-COMPARED: dict[str, Callable[[Background, int], Score]] = {
+COMPARED: dict[str, Fit] = {
     "MET": quantity("MET"),
     "HT": quantity(HT),
     "jet count": quantity(JETS),
-    "unigram, bins": fitted(lambda background, seed: UnigramDetector(bins(background), **SCORE)),
+    "unigram, bins": fitted(lambda background, seed: UnigramDetector(bins(background))),
     "HBOS": fitted(lambda background, seed: HBOS(QUANTITIES)),
     "isolation forest": fitted(lambda background, seed: IsolationForest(QUANTITIES, seed=seed)),
     "Deep SVDD": fitted(lambda background, seed: DeepSVDD(FeatureInputs(QUANTITIES), seed=seed)),
-    "masked token, bins": fitted(
-        lambda background, seed: MaskedTokenDetector(bins(background), seed=seed, **SCORE)
-    ),
+    "masked token, bins": fitted(lambda background, seed: MaskedTokenDetector(bins(background), seed=seed)),
     "masked token, VQ": fitted(
-        lambda background, seed: MaskedTokenDetector(codes(background, seed), seed=seed, **SCORE)
+        lambda background, seed: MaskedTokenDetector(codes(background, seed), seed=seed)
     ),
 }
 #: These draw nothing: one seed says it all.
@@ -144,15 +164,14 @@ def compare(
     for name in names:
         for seed in range(1 if name in WITHOUT_SEED else n_seeds):
             begin = time.perf_counter()
-            score = COMPARED[name](background, seed)
+            found = COMPARED[name](background, seed)
             seconds = time.perf_counter() - begin
-            of_background = score(background.test)
-            for signal, events in signals.items():
-                scores = np.concatenate([of_background, score(events)])
-                labels = np.repeat([False, True], [len(of_background), len(events)])
+            for (form, score), (signal, events) in product(found.items(), signals.items()):
+                scores = np.concatenate([score(background.test), score(events)])
+                labels = np.repeat([False, True], [len(background.test), len(events)])
                 weights = np.concatenate([background.test.fields["weight"], events.fields["weight"]])
                 row = {
-                    "model": name,
+                    "model": name + form,
                     "seed": seed,
                     "signal": signal,
                     "seconds_to_fit": seconds,
@@ -168,7 +187,7 @@ def line(row: Mapping[str, Any]) -> str:
     """Return a row as text."""
     found = row["unweighted"]
     return (
-        f"{row['model']:20} seed {row['seed']}  {row['signal']:12} AUC {found['auc']['value']:.4f}  "
+        f"{row['model']:57} seed {row['seed']}  {row['signal']:12} AUC {found['auc']['value']:.4f}  "
         f"eps_S(1e-2) {found['signal_efficiency']['0.01']['value']:.4f}  "
         f"max SIC {found['max_significance_improvement']['value']:.2f}  ({row['seconds_to_fit']:.0f} s)"
     )

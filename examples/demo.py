@@ -9,6 +9,7 @@ background, scores every event, and writes two pages: ``report.html`` about the 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -125,7 +126,11 @@ def main(output: Path) -> Path:
     timed("train a masked-token detector", len(train), lambda: detector.fit(train, validation))
     detector.save(output / "model")
 
+    # A detector trained anew gives other scores, and a job does not mix them with those that are there.
     paths = [output / f"scores-{name}.parquet" for name in inputs]
+    for path in paths:
+        path.unlink(missing_ok=True)
+        shutil.rmtree(f"{path}.parts", ignore_errors=True)
     timed(
         "score every event",
         n_events,
