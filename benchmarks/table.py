@@ -1,8 +1,9 @@
 """Write the table of benchmarks into a Markdown file, from the JSON of runs: no number is typed by hand.
 
-Usage: python benchmarks/table.py benchmarks/results/RUN.json... README.md
-Replaces what lies between `<!-- bench:begin -->` and `<!-- bench:end -->`. With --check it writes nothing, and exits
-with 1 when the file does not hold the table of these runs.
+Usage: python benchmarks/table.py benchmarks/results/RUN.json... benchmarks/README.md
+Replaces what lies between `<!-- bench:begin -->` and `<!-- bench:end -->`. With --short, one table of one ratio for
+each subject, as README.md has it. With --check it writes nothing, and exits with 1 when the file does not hold the
+table of these runs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,22 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 def table(runs: list[dict[str, Any]]) -> str:
     """Return the Markdown of runs: their machine, then one line for each of our rates."""
     return "\n".join(line for run in runs for line in _run_lines(run))
+
+
+def short_table(runs: list[dict[str, Any]]) -> str:
+    """Return the Markdown of one table: of each of our rates, the ratio that is to be reached, or else the smallest."""
+    lines = ["| what | rate | times the peer | to reach |", "| --- | --- | --- | --- |"]
+    for row in (row for run in runs for row in run["rows"] if _kind(row) in ("arithmetic", "bandwidth")):
+        for one in (one for one in row["contestants"] if one["role"] == "ours"):
+            ratios = [ratio for ratio in row["ratios"] if ratio["of"] == one["name"]]
+            aims = [ratio for ratio in ratios if "reach" in ratio]
+            for ratio in aims or sorted(ratios, key=lambda ratio: float(ratio["median"]))[:1]:
+                reach = f"{ratio['reach']:g}" if "reach" in ratio else ""
+                name = f"{row['benchmark']} {row['shape']}: {row['variant']}"
+                name += "" if one["name"] == "evtok" else f", {one['name']}"
+                times = f"{ratio['median']:.3g} × {ratio['to']}"
+                lines.append(f"| {name} | {scaled(one['rate'])}{row['unit']}/s | {times} | {reach} |")
+    return "\n".join(lines) + "\n"
 
 
 def replaced(text: str, content: str) -> str:
@@ -114,11 +131,11 @@ def _differing(row: dict[str, Any]) -> Iterator[str]:
 
 def main(arguments: list[str]) -> None:
     """Run the script."""
-    check = "--check" in arguments
-    *runs, target = [argument for argument in arguments if argument != "--check"]
+    check, make = "--check" in arguments, short_table if "--short" in arguments else table
+    *runs, target = [argument for argument in arguments if not argument.startswith("--")]
     path = Path(target)
     text = path.read_text(encoding="utf-8")
-    new = replaced(text, table([document.read(run) for run in runs]))
+    new = replaced(text, make([document.read(run) for run in runs]))
     if check and new != text:
         raise SystemExit(f"{path}: the table is not that of {', '.join(runs)}: run benchmarks/table.py")
     if not check:

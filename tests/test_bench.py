@@ -269,6 +269,9 @@ def test_the_table_is_made_from_the_json(run: dict[str, Any]) -> None:
     assert "old\n" not in new
     assert sum(line.startswith("| tokenize small") for line in new.splitlines()) == 3
     assert table.replaced(new, table.table([run])) == new
+    short = table.short_table([run]).splitlines()
+    assert short[0].count("|") == 5
+    assert sum(line.startswith("| tokenize small") for line in short) == 3
     with pytest.raises(SystemExit, match="expected one"):
         table.replaced("no markers", "")
 
