@@ -161,11 +161,28 @@ def test_no_events_and_no_objects() -> None:
 
 
 def test_integers_are_exact_or_refused() -> None:
-    events = Events([0, 2], {"pt": np.array([1.0, 2.0]), "charge": np.array([1, -1], np.int64)})
-    assert EventQuantities(["sum_charge"]).compute(events)["sum_charge"] == [0.0]
+    columns = {"charge": np.array([1, -1], np.int64), "type": np.zeros(2, np.uint8)}
+    events = Events([0, 2], columns, types=TYPES)
+    assert EventQuantities(["sum_charge[j]"]).compute(events)["sum_charge[j]"] == [0.0]
     wide = events.with_columns(charge=np.array([2**53 + 1, 0], np.int64))
     with pytest.raises(TypeError, match=r"columns\['charge'\]: expected integers up to 2\*\*53"):
-        EventQuantities(["sum_charge"]).compute(wide)
+        EventQuantities(["sum_charge[j]"]).compute(wide)
+
+
+def test_a_field_that_is_named_like_a_quantity_is_a_field() -> None:
+    """What a name is never depends on the file, and a job asks its files for no column that they do not have."""
+    fields = ["tau_21", "sum_et", "btag_1", "sum_pt_1", "counts_2"]
+    computed = ["count", "sum_pt", "energy_2", "tau_1[j]", "sum_et[j]"]
+    named = EventQuantities([*fields, *computed])
+    assert named.required_fields == tuple(fields)
+    assert named.required_columns == ("pt", "energy", "tau", "type", "et")
+    events = Events([0, 1], {"pt": np.array([5.0])}, {"tau_21": np.array([0.4]), "sum_et": np.array([90.0])})
+    found = EventQuantities(["tau_21", "sum_et", "sum_pt"]).compute(events)
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "tau_21": [0.4],
+        "sum_et": [90.0],
+        "sum_pt": [5.0],
+    }
 
 
 def test_a_field_of_that_name_is_the_quantity() -> None:
@@ -190,8 +207,9 @@ def test_codes_without_names_mean_what_the_caller_says() -> None:
     ("name", "message"),
     [
         ("HT", "quantity 'HT': the events have no such field; they have MET"),
-        ("sum_ptt", "quantity 'sum_ptt': the events have no column 'ptt'; they have pt, eta, mass, type"),
-        ("tau_1", "no column 'tau'"),
+        ("sum_px", "quantity 'sum_px': the events have no column 'px'; they have pt, eta, mass, type"),
+        ("sum_ptt", r"no such field; they have MET; of objects, it needs types: sum_ptt\[j\]"),
+        ("tau_1[j]", "no column 'tau'"),
         ("count[j,g]", r"quantity 'count\[j,g\]': the events have no type 'g'; they have j, b, e-, m\+"),
     ],
 )

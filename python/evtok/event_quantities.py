@@ -9,6 +9,9 @@ A quantity is a name:
 ``pt_1[j,b]``            a column of the first of them by pT (``pt_2``, ...: the next), 0 where there is none
 =======================  =========================================================================
 
+Without types, sums and ranks are of pt, eta, phi, mass, energy, px, py and pz alone: ``sum_pt``, ``pt_1``. Any other
+name without brackets is a field, such as ``tau_21`` and ``sum_et``; what a name is never depends on the file.
+
 A field with the name of a quantity is taken as that quantity: it was computed before, or decoded from a token.
 
 Sums run in float64 in the order of the objects, one rounding an addition, so a quantity has the same bits on every
@@ -31,6 +34,8 @@ from evtok.events import TYPE_COLUMN, Events
 
 _FORM = re.compile(r"(?:(count)|sum_(\w+?)|(\w+?)_([1-9][0-9]*))(?:\[([^\[\]]+)\])?\Z")
 _ORDER = "pt"
+#: Columns whose sums and ranks need no brackets: fields of files are called ``tau_21`` and ``sum_et`` too.
+_KINEMATIC = frozenset(("pt", "eta", "phi", "mass", "energy", "px", "py", "pz"))
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ class Quantity:
                 )
             return cls(name)
         count, summed, ranked, rank, listed = found.groups()
+        if not (count or listed or (summed or ranked) in _KINEMATIC):
+            return cls(name)
         types = tuple(listed.split(",")) if listed else ()
         if len(set(types)) != len(types) or not all(types):
             raise ValueError(f"quantity {name!r}: expected types between commas, each once")
@@ -154,9 +161,12 @@ class EventQuantities:
 
 def _field(quantity: Quantity, events: Events) -> npt.NDArray[Any]:
     if quantity.name not in events.fields:
+        hint = (
+            "" if _FORM.match(quantity.name) is None else f"; of objects, it needs types: {quantity.name}[j]"
+        )
         raise InvalidEventsError(
             f"quantity {quantity.name!r}: the events have no such field; they have "
-            f"{', '.join(events.fields) or 'none'}"
+            f"{', '.join(events.fields) or 'none'}{hint}"
         )
     return events.fields[quantity.name]
 
