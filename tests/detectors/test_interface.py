@@ -120,6 +120,40 @@ def test_classes_are_weights_that_balance(name: str) -> None:
     assert case(name).fitted(weights=np.full(N_EVENTS, 4.0)).fingerprint == fitted(name).fingerprint
 
 
+@pytest.mark.parametrize("name", ["hbos", "unigram"])
+def test_only_ratios_of_weights_matter(name: str) -> None:
+    """Not even their sum need be a number."""
+    weights = np.repeat([1.0, 2.0], N_EVENTS // 2)
+    expected = case(name).fitted(weights=weights).fingerprint
+    for scale in (2.0**1022, 2.0**-1074):
+        assert case(name).fitted(weights=weights * scale).fingerprint == expected
+
+
+def test_classes_are_balanced_among_events_that_can_be_used() -> None:
+    x = detector_cases.rows()
+    x[:64, 0] = np.nan  # half of the first process
+    names = np.repeat(["ttbar", "qcd"], [128, 256])
+    made = case("hbos").make
+    skipped = made().fit(x, classes=names, on_invalid="skip")
+    assert skipped.fingerprint == made().fit(x[64:], classes=names[64:]).fingerprint
+    x[:128, 0] = np.nan
+    with pytest.raises(ValueError, match="'ttbar' that can be used weigh nothing"):
+        made().fit(x, classes=names, on_invalid="skip")
+
+
+def test_policies_are_words_that_are_known() -> None:
+    """A misspelt "raise" would leave out events."""
+    with pytest.raises(ValueError, match="on_invalid: expected"):
+        case("hbos").make().fit(case("hbos").train, on_invalid="sentinel")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="on_invalid: expected"):
+        fitted("hbos").score(case("hbos").test, on_invalid="skip")  # type: ignore[arg-type]
+
+
+def test_one_name_is_no_sequence_of_names() -> None:
+    with pytest.raises(TypeError, match="names: expected a sequence"):
+        FeatureInputs("MET")
+
+
 @every_case
 @pytest.mark.parametrize(
     ("arguments", "message"),

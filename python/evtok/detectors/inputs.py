@@ -169,6 +169,9 @@ class FeatureInputs(Inputs[npt.NDArray[np.float32]]):
     KIND = "features"
 
     def __init__(self, names: Sequence[str]) -> None:
+        untyped: object = names
+        if isinstance(untyped, str):
+            raise TypeError(f"names: expected a sequence of names, got the one text {names!r}")
         self.names = tuple(names)
         if not self.names or len(set(self.names)) != len(self.names):
             raise ValueError(f"names: expected names of features, each once, got {list(names)}")

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from evtok.codebook._rows import check_on_invalid
 from evtok.detectors.inputs import Inputs, OnInvalid, Read
 from evtok.errors import InvalidEventsError, MissingBackendError
 from evtok.tokenizers import artefact
@@ -119,19 +120,18 @@ class Detector(ABC):
         ValueError
             Weights or classes that do not fit `train`; no event to learn from.
         """
+        if on_invalid not in ("raise", "skip"):
+            raise ValueError(f"on_invalid: expected 'raise' or 'skip', got {on_invalid!r:.80}")
         policy: OnInvalid = "raise" if on_invalid == "raise" else "sentinel"
         read = self._read(train, policy)
         if not read.valid.any():
             raise ValueError("train: expected events to learn from, got none that can be used")
-        shares = event_weights(len(read.valid), weights, classes)[read.valid]
-        total = float(shares.sum())
-        if not total > 0:
-            raise ValueError("weights: the events that can be used weigh nothing")
+        shares = event_weights(read.valid, weights, classes)
         seen = None if validation is None else self._read(validation, policy).data
         self._fit(
             read.data,
             seen,
-            weights=shares * (len(shares) / total),
+            weights=shares * (len(shares) / shares.sum()),
             checkpoints=None if checkpoints is None else Path(checkpoints),
             progress=progress,
         )
@@ -177,6 +177,7 @@ class Detector(ABC):
         if not self.is_fitted:
             raise ValueError(f"this {self.KIND} detector has nothing to score with: call fit first")
         chosen = self._backend(backend)
+        check_on_invalid(on_invalid)
         read = self._read(data, on_invalid)
         scores = np.full(len(read.valid), np.nan, np.float32)
         if read.valid.any():
@@ -240,15 +241,17 @@ class Detector(ABC):
 
 
 def event_weights(
-    n_events: int, weights: npt.ArrayLike | None, classes: npt.ArrayLike | None
+    valid: npt.NDArray[np.bool_], weights: npt.ArrayLike | None, classes: npt.ArrayLike | None
 ) -> npt.NDArray[np.float64]:
-    """Return what each event counts (n_events,), float64.
+    """Return what each valid event counts, float64, for `weights` and `classes` of all events (n_events,).
 
     Raises
     ------
     ValueError
-        Another number of them; weights that are NaN, infinite or negative; a class that weighs nothing.
+        Another number of them; weights that are NaN, infinite or negative; no weight at all, or a class that weighs
+        nothing.
     """
+    n_events = len(valid)
     shares = np.ones(n_events) if weights is None else np.array(weights, np.float64)
     if shares.shape != (n_events,):
         raise ValueError(f"weights: expected shape ({n_events},), got {shares.shape}")
@@ -258,15 +261,21 @@ def event_weights(
             f"weights: expected finite numbers that are not negative, got {shares[wrong[0]]} for event {wrong[0]}; "
             "events of negative weight cannot be drawn: leave them out, or train on the others"
         )
+    shares = np.where(valid, shares, 0.0)
+    if not shares.any():
+        raise ValueError("weights: the events that can be used weigh nothing")
+    shares /= shares.max()  # so that no sum of them overflows
     if classes is None:
-        return shares
+        return np.asarray(shares[valid])
     names, of = np.unique(np.asarray(classes), return_inverse=True)
     if of.shape != (n_events,):
         raise ValueError(f"classes: expected shape ({n_events},), got {of.shape}")
     totals = np.bincount(of, shares, len(names))
     if not (totals > 0).all():
-        raise ValueError(f"classes: the events of {names[totals.argmin()]!r} weigh nothing")
-    return np.asarray(shares / totals[of] * (totals.sum() / len(names)))
+        raise ValueError(
+            f"classes: the events of {str(names[totals.argmin()])!r} that can be used weigh nothing"
+        )
+    return np.asarray((shares / totals[of])[valid])
 
 
 def _from_artefact(
