@@ -215,11 +215,15 @@ def _ranked(
     n_events: int,
     rank: int,
 ) -> npt.NDArray[np.float64]:
-    """Return the value of each event's object with the `rank`-th largest `order`; the first of equal ones."""
+    """Return the value of each event's object with the `rank`-th largest `order`; the first of equal ones.
+
+    NaN where an `order` of the event is: nobody knows which object comes first.
+    """
     by_rank = np.lexsort((-order, owner))  # stable
     starts = np.searchsorted(owner, np.arange(n_events + 1))
     place = starts[:-1] + rank - 1
     there = place < starts[1:]
     result = np.zeros(n_events)
     result[there] = values[by_rank[place[there]]]
+    result[owner[np.isnan(order)]] = np.nan
     return result
