@@ -90,6 +90,14 @@ def test_moments_are_weighted_and_far_features_are_cut() -> None:
     np.testing.assert_array_equal(far, [[FARTHEST, -FARTHEST]])
 
 
+def test_a_constant_feature_has_the_scale_1_whatever_its_weights() -> None:
+    """Its weighted mean may be rounded, and then it is not quite the feature."""
+    for seed in range(20):
+        rows = np.full((1000, 1), 7.7, np.float32)
+        weights = np.random.default_rng(seed).random(1000)
+        assert Moments.of(rows, weights).scale.tolist() == [1.0]
+
+
 def test_the_largest_numbers_have_a_score(detector: DeepSVDD) -> None:
     rows = np.full((1, 4), np.finfo(np.float32).max, np.float32)
     for backend in ("native", "torch"):

@@ -38,7 +38,11 @@ class Moments:
         wide = rows.astype(np.float64)
         mean = np.average(wide, axis=0, weights=weights)
         scale = np.sqrt(np.average((wide - mean) ** 2, axis=0, weights=weights))
-        return cls(mean, np.where(scale > 0, scale, 1.0))
+        there = rows[weights > 0]
+        constant = (there == there[0]).all(
+            axis=0
+        )  # whose mean may be rounded, so that its deviation is not 0
+        return cls(mean, np.where(constant, 1.0, scale))
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]], n_features: int) -> Self:
