@@ -114,6 +114,9 @@ def test_what_a_resample_does_not_have_is_nan() -> None:
     background = np.flatnonzero(labels == 0)
     weights[background[1::2]] = -0.9  # some resamples weigh less than nothing
     assert math.isnan(metrics.bootstrap(labels, scores, area, weights).low)
+    efficiency = metrics.summarise(labels, scores, weights).signal_efficiency[1e-2]
+    assert math.isnan(efficiency.low)
+    assert math.isnan(efficiency.high)
 
 
 @pytest.mark.parametrize("wrong", [{"n_resamples": 0}, {"level": 0.0}, {"level": 1.0}, {"level": 68}])

@@ -182,3 +182,10 @@ def test_bad_input_is_named(arguments: tuple[Any, ...], error: type[Exception], 
 def test_a_share_is_from_0_to_1(share: float) -> None:
     with pytest.raises(ValueError, match="background_efficiency: expected a share"):
         metrics.signal_efficiency([0, 1], [0.0, 1.0], share)
+
+
+def test_scores_that_float64_would_round_into_ties_are_refused() -> None:
+    scores = np.array([2**60, 2**60 + 1, 2**60 + 2, 2**60 + 3])
+    with pytest.raises(TypeError, match=r"scores: expected integers up to 2\*\*53"):
+        metrics.auc([0, 1, 0, 1], scores)
+    assert metrics.auc([0, 1, 0, 1], scores - 2**60) == 0.75

@@ -62,6 +62,29 @@ def test_floor_sees_through_one_heavy_event() -> None:
         metrics.max_significance_improvement(labels, scores, weights)
 
 
+def test_floor_holds_for_all_looser_cuts() -> None:
+    """To the left of one heavy event, light ones are enough by number, but not once that event passes too."""
+    labels = np.r_[np.zeros(1001, int), np.ones(10, int)]
+    scores = np.r_[np.arange(1000) / 1000, 0.9795, np.full(10, 2.0)]
+    weights = np.r_[np.full(1000, 0.01), 200.0, np.ones(10)]
+    curve = metrics.roc(labels, scores, weights)
+    left = np.flatnonzero(curve.background_events >= 10)[0]
+    assert curve.threshold[left] == 0.99
+    assert curve.least_background_events[left] < 1.2
+    assert metrics.best_working_point(curve, 10) is None
+    plain = metrics.roc(labels, scores)
+    assert np.array_equal(plain.least_background_events, plain.background_events)
+
+
+def test_floor_is_not_met_before_signed_weights_cancel() -> None:
+    labels = np.r_[np.zeros(300, int), 1]
+    scores = np.r_[np.arange(300.0)[::-1], 400.0]
+    weights = np.r_[np.ones(50), -np.ones(50), np.ones(201)]
+    point = metrics.best_working_point(metrics.roc(labels, scores, weights), 10)
+    assert point is not None
+    assert point.threshold < 200
+
+
 def test_without_background_there_is_no_quotient() -> None:
     curve = metrics.roc([0, 0, 1], [0.0, 1.0, 2.0])
     np.testing.assert_allclose(

@@ -87,6 +87,15 @@ class RocCurve:
             self.background**2, self.background_squares, nothing, where=self.background_squares > 0
         )
 
+    @cached_property
+    def least_background_events(self) -> Floats:
+        """The least number of background events that pass a cut or any looser one (t,).
+
+        Without weights that is `background_events`. One heavy event can make many count as one, and signed weights
+        cancel, so a tight cut may count more events than a looser one: it has them by chance.
+        """
+        return np.minimum.accumulate(self.background_events[::-1])[::-1]
+
     @property
     def auc(self) -> float:
         """Area under the curve: how often signal scores higher than background; of equal scores, half count.
@@ -109,17 +118,19 @@ class RocCurve:
         """Return the loosest cut that lets at most this share of the background pass.
 
         It is the lowest threshold such that neither it nor any higher one lets more pass. Events of equal score pass
-        together or not at all, so the share can be smaller than the one asked for, down to 0.
+        together or not at all, so the share can be smaller than the one asked for, down to 0. All is NaN where the
+        background weighs nothing, as that of a resample of signed weights may.
 
         Raises
         ------
         ValueError
             A share outside [0, 1].
         """
-        return self.point(self.index_at(background_efficiency))
+        index = self.index_at(background_efficiency)
+        return self.point(index) if index >= 0 else WorkingPoint(math.nan, math.nan, math.nan, math.nan)
 
     def index_at(self, background_efficiency: float) -> int:
-        """Return the index of the point that `at` returns; 0 is the cut that nothing passes."""
+        """Return the index of the point that `at` returns; 0 is the cut that nothing passes, -1 that there is none."""
         if not 0 <= background_efficiency <= 1:
             raise ValueError(
                 f"background_efficiency: expected a share from 0 to 1, got {background_efficiency}"

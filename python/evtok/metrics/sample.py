@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evtok import _arrays
 from evtok.errors import InvalidEventsError
 
 Floats = npt.NDArray[np.float64]
@@ -64,21 +65,21 @@ def ranked(scores: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
 
 
 def checked_scores(scores: npt.ArrayLike, name: str = "scores") -> Floats:
-    """Return them as float64 (n,): integers, float32 and float64 keep their order and their ties.
+    """Return them as float64 (n,), which keeps their order and their ties.
 
     Raises
     ------
     InvalidEventsError
         A NaN.
     ValueError, TypeError
-        Another shape; none at all; no numbers.
+        Another shape; none at all; no numbers; integers above 2**53 in size, which float64 would round.
     """
     values = np.asarray(scores)
     if values.ndim != 1 or not len(values):
         raise ValueError(f"{name}: expected shape (n,) with n > 0, got {values.shape}")
     if values.dtype.kind not in "buif" or values.dtype.itemsize > 8:
         raise TypeError(f"{name}: expected real numbers of at most 64 bits, got {values.dtype}")
-    found = values.astype(np.float64)
+    found = _arrays.as_float(values, name).astype(np.float64)
     wrong = np.flatnonzero(np.isnan(found))
     if wrong.size:
         raise InvalidEventsError(

@@ -18,10 +18,10 @@ def significance_improvement(curve: RocCurve, min_background: float = 10) -> Flo
     ----------
     curve : RocCurve
     min_background : float
-        Where fewer background events pass, the quotient says more about these few than about the cut: it is NaN
-        there. Weighted events are counted as `WorkingPoint.background_events` does.
+        Where fewer background events pass the cut or a looser one, the quotient says more about these few than about
+        the cut: it is NaN there. Weighted events are counted as `WorkingPoint.background_events` does.
     """
-    enough = (curve.background_efficiency > 0) & (curve.background_events >= max(min_background, 0))
+    enough = (curve.background_efficiency > 0) & (curve.least_background_events >= max(min_background, 0))
     result = np.full(len(curve.threshold), math.nan)
     result[enough] = curve.signal_efficiency[enough] / np.sqrt(curve.background_efficiency[enough])
     return result
@@ -39,7 +39,7 @@ def max_significance_improvement(
     weights: npt.ArrayLike | None = None,
     min_background: float = 10,
 ) -> float:
-    """Return the largest ε_S/√ε_B of all cuts that `min_background` background events or more pass.
+    """Return the largest ε_S/√ε_B of all cuts that `min_background` background events or more pass, as any looser one.
 
     Raises
     ------

@@ -27,8 +27,8 @@ class Measured:
     best: WorkingPoint | None
 
     def enough(self, background_efficiency: float) -> bool:
-        """Tell whether `FLOOR` background events or more pass the cut of this efficiency."""
-        return self.curve.at(background_efficiency).background_events >= FLOOR
+        """Tell whether `FLOOR` background events or more pass the cut of this efficiency, and any looser one."""
+        return bool(self.curve.least_background_events[self.curve.index_at(background_efficiency)] >= FLOOR)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def drawn(measured: Measured, most: int = 400) -> tuple[Floats, Floats, Floats]:
     Returns
     -------
     background_efficiency, signal_efficiency, background_events : float64 (k,)
-        Points evenly spaced in the logarithm of the background efficiency, the best one, and the last one.
+        Points evenly spaced in the logarithm of the background efficiency, the best one, and the last one; the events
+        are the least of a cut and all looser ones.
     """
     curve = measured.curve
     efficiency = curve.background_efficiency
@@ -86,7 +87,7 @@ def drawn(measured: Measured, most: int = 400) -> tuple[Floats, Floats, Floats]:
         if measured.best is not None:
             nearest = np.r_[nearest, np.flatnonzero(curve.threshold[at] == measured.best.threshold)]
         at = at[np.unique(nearest)]
-    return efficiency[at], curve.signal_efficiency[at], curve.background_events[at]
+    return efficiency[at], curve.signal_efficiency[at], curve.least_background_events[at]
 
 
 def _separation(scored: Scored, signal: Population, resamples: int, seed: int) -> Separation:
