@@ -13,21 +13,25 @@
 namespace evtok {
 namespace {
 
-constexpr int64_t kTileGrain = 16;  // tiles handed to a thread at a time
+constexpr int64_t kTileGrain = 16;  // tiles handed to a thread at a time, unless they are so much work
+// Multiply-adds handed to a thread at a time: the caller is asked for Ctrl-C in between.
+constexpr int64_t kWork = int64_t{1} << 28;
+constexpr int64_t kScalarWork = int64_t{1} << 23;
 
 struct Kernel {
   ShiftTile shift;
   WhitenTile whiten;
   NearestClass nearest;
+  int64_t work;
 };
 
 Kernel kernel() {
 #ifdef EVTOK_X86
   const Isa isa = active_isa();  // of this thread; those of the pool are not forced
-  if (isa >= Isa::avx512) return {shift_tile_avx512, whiten_tile_avx512, nearest_class_avx512};
-  if (isa >= Isa::avx2) return {shift_tile_avx2, whiten_tile_avx2, nearest_class_avx2};
+  if (isa >= Isa::avx512) return {shift_tile_avx512, whiten_tile_avx512, nearest_class_avx512, kWork};
+  if (isa >= Isa::avx2) return {shift_tile_avx2, whiten_tile_avx2, nearest_class_avx2, kWork};
 #endif
-  return {shift_tile_scalar, whiten_tile_scalar, nearest_class_scalar};
+  return {shift_tile_scalar, whiten_tile_scalar, nearest_class_scalar, kScalarWork};
 }
 
 }  // namespace
@@ -69,9 +73,11 @@ InvalidRows class_distances(const Classes& classes, const float* x, int64_t n, i
   const RowsToLanes to_lanes = rows_to_lanes();
   const int64_t n_dims = classes.n_dims, padded = padded_rows(n_dims);
   const int64_t tiles = (n + kClassRows - 1) / kClassRows;
+  const int64_t row_work = n_dims * ((classes.shared ? 1 : classes.n_classes) * padded + classes.n_classes);
+  const int64_t grain = std::clamp<int64_t>(run.work / (kClassRows * row_work), 1, kTileGrain);
   InvalidRows all{0, -1};
   std::mutex guard;
-  parallel_for(tiles, kTileGrain, threads, [&](int64_t first, int64_t last) {
+  parallel_for(tiles, grain, threads, [&](int64_t first, int64_t last) {
     std::vector<float> rows(static_cast<size_t>(n_dims * kClassRows)), shifted(rows.size());
     std::vector<float> whitened(static_cast<size_t>(padded * kClassRows));
     InvalidRows part{0, -1};

@@ -126,7 +126,11 @@ void with_type_weights(const Segments<T>& events, const uint8_t* types, const T*
     T* w = weights.data();
     for (int64_t i = first; i < offsets[stop]; ++i) w[i - first] = type_weights[types[i]];
     if (events.weights != nullptr)
-      for (int64_t i = first; i < offsets[stop]; ++i) w[i - first] *= events.weights[i - events.weights_from];
+      for (int64_t i = first; i < offsets[stop]; ++i) {
+        const T own = events.weights[i - events.weights_from];
+        // Below 0 is invalid, though the product with a type of weight 0 would not show it.
+        w[i - first] = own < 0 ? std::numeric_limits<T>::quiet_NaN() : w[i - first] * own;
+      }
     reduce(Segments<T>{events.values, w, first, offsets}, begin, stop);
     begin = stop;
   }

@@ -93,7 +93,8 @@ def nll_from_logits(logits: Floats, targets: npt.NDArray[Any], ignore_index: int
         if target == ignore_index:
             continue
         possible = np.isfinite(row[target]) and not np.isnan(row).any() and not np.isposinf(row).any()
-        result[i] = _nll(row, int(target)) if possible else np.nan
+        nll = _nll(row, int(target)) if possible else np.float32(np.nan)
+        result[i] = nll if np.isfinite(nll) else np.nan  # where the target is too far below the largest
     return result
 
 
@@ -114,4 +115,5 @@ def _nll(logits: Floats, target: int) -> np.float32:
     while width:
         sums = sums[:width] + sums[width : 2 * width]
         width //= 2
-    return np.float32((m - logits[target]) + logarithm(sums[0]))
+    with np.errstate(over="ignore"):
+        return np.float32((m - logits[target]) + logarithm(sums[0]))

@@ -24,11 +24,11 @@ class Invalid(ValueError):
 def event_weights(
     weights: Array | None, types: Array | None, type_weights: Array | None, like: Array
 ) -> Array:
-    """Return the weight of each value: given, that of its type, their product, or 1."""
+    """Return the weight of each value: given, that of its type, their product (NaN for one below 0), or 1."""
     result = np.ones_like(like) if weights is None else weights.astype(like.dtype)
     if types is not None and type_weights is not None:
         of_types = type_weights.astype(like.dtype)[types]
-        return of_types if weights is None else of_types * result
+        return of_types if weights is None else np.where(result < 0, np.nan, of_types * result)
     return result
 
 

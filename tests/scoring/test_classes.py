@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import numpy as np
 import pytest
 
+from evtok import _core
 from evtok import reference_scoring_rows as reference
 from evtok.errors import InvalidEventsError
 from evtok.scoring import GaussianClasses, mahalanobis
@@ -165,3 +167,29 @@ def test_classes_cannot_be_changed() -> None:
     for array in (classes.means, classes.precision):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
+
+
+def test_a_precision_that_float32_rounds_to_nothing_is_refused() -> None:
+    """Else every row would have the distance 0."""
+    for precision in (np.eye(2) * 1e-100, np.tile(np.diag([1.0, 1e-100]), (2, 1, 1))):
+        with pytest.raises(ValueError, match="precision: is too small for float32"):
+            GaussianClasses(np.zeros((2, 2)), precision)
+
+
+def test_p29_ctrl_c_is_heard_between_few_rows_where_they_are_much_work() -> None:
+    """1024 rows, which are one part of the work where classes are few and small, are not worked through first."""
+    n_dims, n_classes = 160, 40
+    centres = np.zeros((n_classes, n_dims), np.float32)
+    factors = np.zeros((n_classes * -(-n_dims // _core.factor_rows) * _core.factor_rows, n_dims), np.float32)
+    out = np.full(1024, -1, np.float32)
+    x = np.zeros((1024, n_dims), np.float32)
+    _core.force_isa("scalar")
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(KeyboardInterrupt):
+            _core.class_distances(x, False, centres, factors, centres[:1], 1, out, None)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        _core.unforce_isa()
+    assert out[-1] == -1

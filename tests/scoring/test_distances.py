@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -105,8 +105,10 @@ def test_overflows_are_invalid() -> None:
         False,
         True,
     ]
-    with pytest.raises(InvalidEventsError, match="row 0 has -inf in component 0"):
+    with pytest.raises(InvalidEventsError, match="row 0 has no finite logit"):
         negative_max_logit(np.full((1, 2), -np.inf, np.float32))
+    with pytest.raises(InvalidEventsError, match="row 0 has nan in component 1"):
+        negative_max_logit(np.array([[-np.inf, np.nan]], np.float32))
     with pytest.raises(InvalidEventsError, match="row 0 has a reconstruction"):
         reconstruction_error(x, np.full((2, 1), np.nan, np.float32))
 
@@ -218,6 +220,17 @@ def test_neighbour_distance_is_that_of_nearest(k: int, reduction: str) -> None:
     exact = np.sort(np.linalg.norm(x[:, None].astype(np.float64) - OTHER, axis=2), axis=1)[:, :k]
     wanted = exact[:, -1] if reduction == "kth" else exact.mean(axis=1)
     np.testing.assert_allclose(expected, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["kth", "mean"])
+def test_a_neighbour_whose_distance_overflows_makes_the_row_invalid(
+    reduction: Literal["kth", "mean"],
+) -> None:
+    x, reference = np.zeros((2, 1), np.float32), np.array([[1.0], [3e38]], np.float32)
+    assert neighbour_distance(x, reference, 1, reduction=reduction).tolist() == [1, 1]
+    with pytest.raises(InvalidEventsError, match="row 0 is so far from the reference"):
+        neighbour_distance(x, reference, 2, reduction=reduction)
+    assert np.isnan(neighbour_distance(x, reference, 2, reduction=reduction, on_invalid="sentinel")).all()
 
 
 def test_neighbours_of_invalid_rows_and_arguments() -> None:

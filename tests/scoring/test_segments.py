@@ -216,5 +216,26 @@ def test_arguments_that_do_not_fit(
 def test_weights_are_not_rounded_silently_and_k_is_positive() -> None:
     with pytest.raises(TypeError, match="weights: float64 would be rounded"):
         segment_sum(np.ones(1, np.float32), [0, 1], weights=np.ones(1))
-    with pytest.raises(ValueError, match="k: expected 1 or more"):
+    with pytest.raises(ValueError, match="k: expected 1 to 2147483647"):
         segment_top_mean([1.0], [0, 1], 0)
+
+
+def test_a_weight_below_0_is_invalid_whatever_the_weight_of_its_type(isa: str) -> None:
+    values, weights = np.ones(2, np.float32), np.array([-1.0, 1.0], np.float32)
+    by_type = {"types": np.array([0, 1], np.uint8), "type_weights": [0.0, 1.0]}
+    for reduce in REDUCTIONS.values():
+        with pytest.raises(InvalidEventsError, match=r"event 0 has the weight -1\.0 in place 0"):
+            reduce(values, [0, 2], weights=weights, **by_type)
+    with pytest.raises(Invalid):
+        reduce_event(values, event_weights(weights, *by_type_arrays(by_type), values), "sum", 1, 0.0)
+
+
+def by_type_arrays(given: dict[str, Any]) -> tuple[Any, Any]:
+    return given["types"], np.array(given["type_weights"])
+
+
+def test_the_value_of_an_empty_event_is_one_of_the_dtype() -> None:
+    with pytest.raises(ValueError, match="empty: expected a number that float32 holds, got 1e\\+300"):
+        segment_sum(np.ones(2, np.float32), [0, 2, 2], empty=1e300)
+    assert segment_sum(np.ones(2), [0, 2, 2], empty=1e300).tolist() == [2, 1e300]
+    assert segment_sum(np.ones(2, np.float32), [0, 2, 2], empty=-np.inf).tolist() == [2, -np.inf]

@@ -162,13 +162,16 @@ def test_invalid_rows_are_refused_or_nan(isa: str) -> None:
 def test_logits_that_say_nothing_are_refused(isa: str) -> None:
     inf = np.inf
     logits = np.array(
-        [[-inf, 0, 0], [-inf, -inf, -inf], [0, -inf, 0], [0, 1, inf], [0, 1, np.nan], [-3.4e38] * 3],
+        [
+            *([-inf, 0, 0], [-inf, -inf, -inf], [0, -inf, 0], [0, 1, inf], [0, 1, np.nan], [3e38, -3e38, 0]),
+            [-3.4e38] * 3,
+        ],
         np.float32,
     )
-    targets = np.ones(6, np.int64)
+    targets = np.ones(7, np.int64)
     nll = nll_from_logits(logits, targets, on_invalid="sentinel")
     assert_same_bits(nll, reference_scoring.nll_from_logits(logits, targets))
-    np.testing.assert_allclose(nll, [math.log(2), *[np.nan] * 4, math.log(3)], rtol=1e-6)
+    np.testing.assert_allclose(nll, [math.log(2), *[np.nan] * 5, math.log(3)], rtol=1e-6)
     with pytest.raises(ValueError, match=r"logits: row 1 gives its target, or every token, no probability"):
         nll_from_logits(logits, targets)
     with pytest.raises(ValueError, match=r"logits: row 0 holds NaN or infinity"):

@@ -8,11 +8,11 @@
 //   top_mean  of the u the min(k, how many there are) largest, added in float64 from +0, the largest first,
 //             over their number; rounded once to T
 // Without weights w is 1. With types it is the weight of the type of value i, and with both their product,
-// rounded to T. A value of weight 0 is as if it were not there, but must be finite too. An event without
-// values is given `empty`. An event is invalid, and given NaN, when some v or w is not finite, some w is
-// below 0, or a result, or for max and top_mean some u, overflows T. Vector lanes are the partial sums, or
-// take part in comparisons alone, so that the bits of an event depend neither on the instruction set nor on
-// the other events.
+// rounded to T, which stands for no weight where one of them is below 0. A value of weight 0 is as if it were
+// not there, but must be finite too. An event without values is given `empty`. An event is invalid, and given
+// NaN, when some v or w is not finite, some w is below 0, or a result, or for max and top_mean some u,
+// overflows T. Vector lanes are the partial sums, or take part in comparisons alone, so that the bits of an
+// event depend neither on the instruction set nor on the other events.
 #pragma once
 
 #include <cstdint>

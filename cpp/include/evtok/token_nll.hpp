@@ -15,7 +15,7 @@
 // instruction set. A row whose target is to be ignored is not looked at and gives 0. A row is refused, and
 // gives NaN, that holds NaN or infinity, or is so large that a logit might overflow: where max |b| + D max
 // |h| max |w| is 2^126 or more. Logits that are given may be -infinity, which is a token that cannot come,
-// but not all of them nor the target's.
+// but not all of them nor the target's, whose difference from the largest must not overflow either.
 #pragma once
 
 #include <cstdint>

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,10 +47,13 @@ def check_exact(values: npt.NDArray[Any], name: str) -> None:
         )
 
 
-def score_rows(rows: Rows, name: str, on_invalid: OnInvalid, kernel: Kernel, overflows: str) -> Any:
+def score_rows(
+    rows: Rows, name: str, on_invalid: OnInvalid, kernel: Kernel, overflows: str, *, masked: bool = False
+) -> Any:
     """Return the scores (n,) of the rows of the argument `name`, of its kind.
 
-    `overflows` says what is wrong with an invalid row that holds neither NaN nor infinity.
+    `overflows` says what is wrong with an invalid row that holds neither NaN nor infinity; where `masked`, minus
+    infinity is a value like others.
 
     Raises
     ------
@@ -62,15 +65,14 @@ def score_rows(rows: Rows, name: str, on_invalid: OnInvalid, kernel: Kernel, ove
     for start, stop, piece in rows.pieces(FLOAT32):
         count, first = kernel(start, stop, piece, scores[start:stop])
         if count and on_invalid == "raise":
-            _refuse(name, start + first, piece[first], overflows)
+            values = piece[first]
+            wrong = np.flatnonzero(~np.isfinite(values) & ~(masked & np.isneginf(values)))
+            fault = f"has {values[wrong[0]]} in component {wrong[0]}" if wrong.size else overflows
+            raise InvalidEventsError(
+                f'{name}: row {start + first} {fault}; drop such rows, or use on_invalid="sentinel"'
+            )
     _backend.used_native()
     return rows.wrap(scores)
-
-
-def _refuse(name: str, row: int, values: npt.NDArray[np.float32], overflows: str) -> NoReturn:
-    wrong = np.flatnonzero(~np.isfinite(values))
-    fault = f"has {values[wrong[0]]} in component {wrong[0]}" if wrong.size else overflows
-    raise InvalidEventsError(f'{name}: row {row} {fault}; drop such rows, or use on_invalid="sentinel"')
 
 
 def parameter(values: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

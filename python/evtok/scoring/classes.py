@@ -54,6 +54,10 @@ class GaussianClasses:
             if not np.isfinite(self.means).all():
                 raise ValueError("means: expected finite numbers, got NaN or infinity")
             upper = _rounded(_matrices.upper_factors(self.precision, "precision"), "precision")
+            if (np.diagonal(upper, axis1=-2, axis2=-1) < np.finfo(FLOAT32).tiny).any():
+                raise ValueError(
+                    "precision: is too small for float32, so that nothing is far; scale the features"
+                )
             if self.shares_precision:
                 # Distances of whitened rows are taken from whitened means, so both are taken from one centre.
                 self._centres = _rounded(_mean(self.means)[None], "means")

@@ -80,6 +80,7 @@ def negative_max_logit(logits: Any, *, on_invalid: OnInvalid = "raise", threads:
             on_invalid,
             _kernel(_NEGATIVE_LARGEST, threads),
             "has no finite logit",
+            masked=True,
         )
 
 
@@ -169,7 +170,8 @@ def neighbour_distance(
                     part, k=k, return_distance=True, on_invalid="sentinel", threads=threads
                 )
                 out[begin : begin + len(part)] = _reduced(squared.reshape(len(part), k), reduction)
-            wrong = np.flatnonzero(np.isnan(out))
+            wrong = np.flatnonzero(~np.isfinite(out))
+            out[wrong] = np.nan
             return len(wrong), int(wrong[0]) if wrong.size else -1
 
         return score_rows(

@@ -129,7 +129,7 @@ def segment_top_mean(
     """
     k = operator.index(k)
     if not 1 <= k < 2**31:
-        raise ValueError(f"k: expected 1 or more, got {k}")
+        raise ValueError(f"k: expected 1 to {2**31 - 1}, got {k}")
     return _reduce(_TOP_MEAN, k, values, offsets, weights, types, type_weights, empty, on_invalid, threads)
 
 
@@ -149,6 +149,9 @@ def _reduce(
     with _core.FloatEnvironment():  # conversions too follow the contract's mode, not a caller's
         given = _one_dimension(values, "values")
         dtype = natural_dtype(given, "values")
+        with np.errstate(over="ignore"):
+            if np.isinf(dtype.type(empty)) and not np.isinf(empty):
+                raise ValueError(f"empty: expected a number that {dtype} holds, got {empty}")
         starts, begin, end = _arrays.check_offsets(
             _arrays.offsets(offsets, "offsets"), len(given), max(1, len(given))
         )

@@ -135,7 +135,8 @@ def nll_from_logits(
     Raises
     ------
     TypeError, ValueError
-        As for `token_nll`; a row is invalid that holds NaN or +infinity, or whose target or every token is impossible.
+        As for `token_nll`; a row is invalid that holds NaN or +infinity, or whose target or every token is impossible:
+        -infinity, or so far below the largest that the difference overflows.
     """
     rows = _float32(logits, "logits", 2)
 
@@ -170,7 +171,9 @@ def _scored(
         elif name == "hidden":
             reason = "is so large that its logits may overflow"
         else:
-            reason = "gives its target, or every token, no probability (-infinity)"
+            reason = (
+                "gives its target, or every token, no probability (-infinity, or too far below the largest)"
+            )
         raise ValueError(
             f"{name}: row {first} {reason}; drop such rows, ignore them (target {ignored}), or use "
             'on_invalid="sentinel", which gives NaN'
