@@ -341,7 +341,9 @@ def test_train_and_score(command, base, tmp_path):
     events = evtok.Events.concatenate(list(evtok.open_events([str(path) for path in files], SCHEMA)))
     assert np.array_equal(found.score, evtok.load_detector(model).score(events))
     assert "proven from before" in command("score", *files, *options, "--model", model, "-o", scores).stdout
-    assert "400 events" in command("verify", scores).stdout
+    proven = command("verify", scores).stdout
+    assert "400 events" in proven
+    assert "tokens" not in proven
     scores.write_bytes(scores.read_bytes()[:-1])
     assert command("verify", scores).exit_code == 1
 

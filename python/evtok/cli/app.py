@@ -147,8 +147,9 @@ def verify_command(
     if not report.ok:
         typer.echo(f"evtok: {folder}: {len(report.problems)} problems", err=True)
         raise typer.Exit(1)
+    tokens = f"{report.ids} tokens, " if report.ids else ""  # scores have none
     print(
-        f"{folder}: proven: {report.shards} shards, {report.events} events, {report.ids} tokens, {report.size} bytes, "
+        f"{folder}: proven: {report.shards} shards, {report.events} events, {tokens}{report.size} bytes, "
         f"{report.quarantined} events in quarantine"
     )
 
