@@ -195,6 +195,8 @@ def test_learning_rates() -> None:
         ({"decay": "linear"}, ValueError),
         ({"device": "tpu"}, ValueError),
         ({"seed": True}, TypeError),
+        ({"seed": 1 << 63}, ValueError),
+        ({"learning_rate": 10**400}, ValueError),
     ],
 )
 def test_settings_are_checked(settings: dict[str, Any], error: type[Exception]) -> None:
@@ -277,6 +279,7 @@ HOSTILE: dict[str, Callable[[Path], Any]] = {
     "another shape": hostile_tensors(lambda t: t.update({"best.0.weight": torch.zeros(9)})),
     "another dtype": hostile_tensors(lambda t: t.update({"best.0.weight": torch.zeros(8, 4).double()})),
     "an unknown tensor": hostile_tensors(lambda t: t.update({"weights.9": torch.zeros(1)})),
+    "a moment too few": hostile_tensors(lambda t: t.pop("optimizer.0.exp_avg_sq")),
     "a tensor too few": hostile_tensors(lambda t: t.pop("weights.0.weight")),
 }
 

@@ -179,6 +179,10 @@ class TrainingCheckpoints:
         missing = sorted(self._expected.keys() - tensors.keys())
         if missing:
             raise ArtefactError(f"{path}: tensor {missing[0]!r} is missing")
+        for moment in self._optional:  # a parameter has all of its moments or none
+            together = moment.rpartition(".")[0]
+            if moment not in tensors and any(name.startswith(f"{together}.") for name in tensors):
+                raise ArtefactError(f"{path}: tensor {moment!r} is missing")
         allowed = self._expected | self._optional
         for name, value in tensors.items():
             if name not in allowed:

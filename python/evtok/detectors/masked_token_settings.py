@@ -15,6 +15,12 @@ SCORE_FORMS = ("pseudo-likelihood", "random-masks", "single-pass")
 #: The largest network that a file can ask for.
 MOST = {"layers": 256, "width": 1 << 14, "heads": 1 << 10, "feed_forward": 1 << 17, "max_length": 1 << 17}
 
+#: Passes over one event, which are held at a time.
+MOST_MASKS = 1 << 12
+
+# Numbers of sinusoidal positions: no tensor of a file has as many, so a small file could ask for much memory.
+_MOST_WAVES = 1 << 24
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -40,6 +46,11 @@ class NetworkSettings:
             raise ValueError(f"width: expected a multiple of the {self.heads} heads, got {self.width}")
         if self.positions == "sinusoidal" and self.width % 2:
             raise ValueError(f"width: sinusoidal positions need an even one, got {self.width}")
+        if self.positions == "sinusoidal" and self.width * self.max_length > _MOST_WAVES:
+            raise ValueError(
+                f"max_length: sinusoidal positions need at most {_MOST_WAVES // self.width} at this width, got "
+                f"{self.max_length}"
+            )
         _one_of(self.positions, "positions", POSITIONS)
         _one_of(self.activation, "activation", ACTIVATIONS)
         if not isinstance(self.norm_first, bool):
@@ -85,6 +96,8 @@ class MaskingSettings:
         if not 0 < self.mask_fraction <= 1:
             raise ValueError(f"mask_fraction: expected above 0 and at most 1, got {self.mask_fraction}")
         object.__setattr__(self, "n_masks", whole_number(self.n_masks, "n_masks"))
+        if self.n_masks > MOST_MASKS:
+            raise ValueError(f"n_masks: expected at most {MOST_MASKS}, got {self.n_masks}")
         object.__setattr__(self, "mask_seed", whole_number(self.mask_seed, "mask_seed", lowest=0))
         if self.mask_seed >= 1 << 64:
             raise ValueError(f"mask_seed: expected a number below 2**64, got {self.mask_seed}")

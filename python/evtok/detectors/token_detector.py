@@ -54,6 +54,8 @@ class Reduction:
         if self.reduction not in REDUCTIONS:
             raise ValueError(f"reduction: expected one of {', '.join(REDUCTIONS)}, got {self.reduction!r}")
         object.__setattr__(self, "top", whole_number(self.top, "top"))
+        if self.top >= 1 << 31:
+            raise ValueError(f"top: expected a number below 2**31, got {self.top}")
         try:
             weights = dict(self.type_weights)
         except (TypeError, ValueError) as error:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 #: Given the module, the indices (int64, on the CPU) of a batch, what it is for, and the batch's own generator (of the
 #: CPU): the mean loss of these events, on the device of the module.
 BatchLoss = Callable[["nn.Module", "Tensor", Literal["train", "validation"], "Generator"], "Tensor"]
+
+
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -79,15 +83,17 @@ class TrainingSettings:
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name}: expected an integer, got {value!r}")
-            if value < least:
-                raise ValueError(f"{name}: expected at least {least}, got {value}")
+            if not least <= value < 1 << 63:
+                raise ValueError(f"{name}: expected {least} to 2**63 - 1, got {value}")
         for name in ("learning_rate", "weight_decay", "gradient_norm"):
             value = getattr(self, name)
             if value is None and name == "gradient_norm":
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise TypeError(f"{name}: expected a number, got {value!r}")
-            if not (math.isfinite(value) and (value > 0 or (value == 0 and name == "weight_decay"))):
+            if not (
+                -_LARGEST <= value <= _LARGEST and (value > 0 or (value == 0 and name == "weight_decay"))
+            ):
                 raise ValueError(f"{name}: expected a finite positive number, got {value}")
         for name, known in (("decay", ("constant", "cosine")), ("device", ("auto", "cpu", "cuda"))):
             if getattr(self, name) not in known:
