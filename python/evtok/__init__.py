@@ -13,6 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from evtok import _forks  # noqa: F401  # imported now, as a child that is forked later is to know that it is one
 from evtok._core import version as __version__
 
 if TYPE_CHECKING:

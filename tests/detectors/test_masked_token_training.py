@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +179,22 @@ def test_nan_weights_are_refused(tokenizer: Any) -> None:
 
 
 # ---- processes ----------------------------------------------------------------------------------------------------
+
+
+def test_a_child_that_is_forked_before_any_score_knows_it() -> None:
+    """Its parent may have used torch for something else, and what scores is imported in the child."""
+    program = """
+import os, torch, evtok
+torch.set_num_threads(2)
+child = os.fork()
+if child:
+    raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+from evtok.detectors.masked_token_scoring import torch_threads
+with torch_threads(0):
+    os._exit(torch.get_num_threads() - 1)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

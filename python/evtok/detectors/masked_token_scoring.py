@@ -5,7 +5,6 @@ Events of equal length go together, so that there is no padding at all; the memo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from evtok._forks import is_forked
 from evtok.detectors.masked_token_masks import Passes, passes
 from evtok.detectors.masked_token_model import Asked, MaskedTokenModel, Rectangle
 from evtok.detectors.masked_token_settings import MaskingSettings
@@ -22,8 +22,6 @@ from evtok.tokens import Tokens
 
 #: Rows, one for each token of a pass, that go through the network at a time: few enough for the caches.
 ROWS = 8192
-
-_home = os.getpid()  # where torch may have threads
 
 
 class Scorer:
@@ -110,7 +108,7 @@ def torch_threads(threads: int) -> Iterator[None]:
     In a child that was forked, torch has one: the threads of its parent are gone, and it would wait for them.
     """
     before = torch.get_num_threads()
-    wanted = 1 if os.getpid() != _home else threads or before
+    wanted = 1 if is_forked() else threads or before
     if wanted == before:
         yield
         return
