@@ -336,7 +336,6 @@ def test_the_command_measures_writes_and_compares(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (("score",), 2, "no such benchmark"),
         (("speed",), 2, "expected one of"),
         (("io",), 1, "needs event files"),
         (("digitize", "--shape", "nope"), 1, "has no shape"),

@@ -7,9 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-#: Benchmarks that later versions bring.
-_NOT_YET = ("score",)
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
@@ -89,8 +86,6 @@ def _chosen(benchmarks: list[str] | None, shape: str | None, data: Path | None) 
     from evtok.bench import registry
 
     for name in benchmarks or ():
-        if name in _NOT_YET:
-            raise typer.BadParameter(f"{name}: this version of evtok has no such benchmark yet")
         if name not in registry.BENCHMARKS:
             raise typer.BadParameter(f"expected one of {', '.join(registry.BENCHMARKS)}, got {name}")
     if benchmarks:
