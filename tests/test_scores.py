@@ -151,6 +151,27 @@ def _places(value, path=()):
         yield from _places(below, (*path, key))
 
 
+def test_p39_more_rows_than_the_bytes_can_hold_are_refused(tmp_path, monkeypatch):
+    path = _write(tmp_path / "scores.parquet")
+    monkeypatch.setattr("evtok.scores._FREE_BYTES", 1000)  # 70 rows of 20 bytes
+    evtok.Scores.read(path)
+    monkeypatch.setattr("evtok.scores._MOST_TIMES_THE_FILE", 0.01)
+    with pytest.raises(ShardError, match="claims 1400 bytes of rows in a file of"):
+        evtok.Scores.read(path)
+
+
+def test_a_selection(tmp_path):
+    scores = evtok.Scores.read(_write(tmp_path / "scores.parquet"))
+    keep = scores.score > 0.5
+    chosen = scores.select(keep)
+    assert len(chosen) == keep.sum()
+    np.testing.assert_array_equal(chosen.fields["weight"], scores.fields["weight"][keep])
+    np.testing.assert_array_equal(chosen.file, scores.file[keep])
+    for wrong in (keep[1:], keep.astype(int)):
+        with pytest.raises(IndexError, match="expected bool of shape"):
+            scores.select(wrong)
+
+
 def test_p37_altered_rows_are_noticed(tmp_path):
     path = tmp_path / "s.parquet"
     for name in ("score", "entry", "weight"):

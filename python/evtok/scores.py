@@ -20,6 +20,10 @@ from evtok.jobs.score_product import COLUMN
 
 _MAX_METADATA_BYTES = 256 << 20
 
+#: Memory that the rows of any file may take, and how many times the size of the file those of a larger one may: scores
+#: of real events do not compress like that.
+_FREE_BYTES, _MOST_TIMES_THE_FILE = 256 << 20, 500
+
 
 @dataclass(frozen=True, repr=False)
 class Scores:
@@ -161,6 +165,10 @@ def _facts(file: Any, where: Path) -> ScoreFacts:
         raise ShardError(f"{where}: its columns are not those that its metadata name; evtok did not write it")
     if file.metadata.num_rows != facts.n_events:
         raise ShardError(f"{where}: {file.metadata.num_rows} rows, its metadata say {facts.n_events}")
+    needed = facts.n_events * sum(field.type.bit_width for field in schema if field.name != FILE) // 8
+    size = where.stat().st_size
+    if needed > max(_FREE_BYTES, _MOST_TIMES_THE_FILE * size):
+        raise ShardError(f"{where}: claims {needed} bytes of rows in a file of {size}; evtok did not write it")
     return facts
 
 
