@@ -14,42 +14,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 import evtok
-from evtok.tokenizers import CodebookTokenizer, NumericFeature, Transform
+from evtok.detectors import VQVAE
+from evtok.detectors.object_inputs import ObjectInputs
+from evtok.tokenizers import NumericFeature
 from evtok.torch import VectorQuantizer
 
 DATA = Path(__file__).parent / "data"
-N_CODES, N_LATENT, WIDTH = 512, 4, 64
-
-
-class VQVAE(nn.Module):
-    """Objects, one by one, through four numbers that are rounded to one of 512 codes, and back."""
-
-    def __init__(self, n_features: int) -> None:
-        super().__init__()
-        self.encoder = layers(n_features, N_LATENT)
-        self.quantizer = VectorQuantizer(N_LATENT, N_CODES, decay=0.95, dead_below=0.5, kmeans_init=True)
-        self.decoder = layers(N_LATENT, n_features)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the reconstruction, and the loss of the quantizer."""
-        quantized, _, loss = self.quantizer(self.encoder(x))
-        return self.decoder(quantized), loss
-
-
-def layers(n_in: int, n_out: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(n_in, WIDTH),
-        nn.LeakyReLU(),
-        nn.Linear(WIDTH, WIDTH),
-        nn.LeakyReLU(),
-        nn.Linear(WIDTH, n_out),
-    )
+BATCH = 2048
 
 
 def default_inputs() -> list[Path]:
@@ -58,60 +35,42 @@ def default_inputs() -> list[Path]:
 
 
 def features_of(events: evtok.Events) -> dict[str, NumericFeature]:
-    """Return log pT and the angles, scaled so that each spans a few units."""
+    """Return log pT and the angles; the VQ-VAE standardises them."""
     if "etarel" in events.columns:  # constituents of jets, as OmniJet-α takes them
-        triple = Transform(multiply=3.0)
         return {
-            "pt": NumericFeature("pt", Transform("log", subtract=1.8)),
-            "etarel": NumericFeature("etarel", triple, above=-0.8, below=0.8),
-            "phirel": NumericFeature("phirel", triple, above=-0.8, below=0.8),
+            "pt": NumericFeature("pt", "log"),
+            "etarel": NumericFeature("etarel", above=-0.8, below=0.8),
+            "phirel": NumericFeature("phirel", above=-0.8, below=0.8),
         }
-    return {
-        "pt": NumericFeature("pt", Transform("log", subtract=4.5)),
-        "eta": NumericFeature("eta"),
-        "phi": NumericFeature("phi"),
-    }
+    return {"pt": NumericFeature("pt", "log"), "eta": NumericFeature("eta"), "phi": NumericFeature("phi")}
 
 
-def train(model: VQVAE, x: Tensor, steps: int) -> None:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
-    generator = torch.Generator().manual_seed(0)
-    for step in range(steps):
-        batch = x[torch.randint(len(x), (2048,), generator=generator)]
-        reconstructed, loss = model(batch)
-        error = nn.functional.mse_loss(reconstructed, batch)
-        optimizer.zero_grad()
-        (error + loss).backward()
-        optimizer.step()
-        schedule.step()
-        if step % (steps // 5) == 0 or step == steps - 1:
-            print(f"  step {step:5}  reconstruction {error.item():.4f}  commitment {loss.item():.4f}")
+def tell(event: dict[str, Any]) -> None:
+    if event["event"] == "epoch":
+        print(f"  epoch {event['epoch']:3} of {event['epochs']}  loss {event['train_loss']:.4f}")
 
 
 def main(output: Path, inputs: Sequence[Path], steps: int = 400) -> None:
-    """Train, save the tokenizer, tokenize the inputs with it, and compare the tokens with those of the model."""
+    """Train, save the tokenizer, tokenize the inputs with it, and compare the tokens with those of the quantizer."""
     source = evtok.open_events(inputs)
     events = evtok.Events.concatenate(list(source))
-    features = features_of(events)
-    types = events.types or None
-    n_features = len(features) + len(events.types)
-    print(f"{len(events)} events with {events.n_objects} objects; {n_features} features")
+    print(f"{len(events)} events with {events.n_objects} objects")
 
-    # A tokenizer without an encoder has the features as its vectors; its one code is a placeholder.
-    plain = CodebookTokenizer(features, np.zeros((1, n_features), np.float32), types=types)
-    x = torch.from_numpy(plain.vectors(events))
-    torch.manual_seed(0)
-    model = VQVAE(n_features)
+    # Objects, one by one, through four numbers that are rounded to one of 512 codes, and back.
+    model = VQVAE(
+        ObjectInputs(features_of(events), events.types),
+        n_codes=512,
+        code_dims=4,
+        hidden=(64, 64),
+        batch=BATCH,
+        epochs=max(1, round(steps * BATCH / events.n_objects)),
+    )
     begin = time.perf_counter()
-    train(model, x, steps)
+    model.fit(events, progress=tell)
     print(f"trained in {time.perf_counter() - begin:.1f} s")
+    model.save(output / "model")  # as a detector: it scores events by how badly their objects come back
 
-    model.eval()
-    tokenizer = CodebookTokenizer.from_torch(
-        features, model.encoder, model.quantizer.to_codebook(), types=types,
-        specials=("bos",), specials_high=("eos",), sequence=("bos", "objects", "eos"),
-    )  # fmt: skip
+    tokenizer = model.tokenizer(specials=("bos",), specials_high=("eos",), sequence=("bos", "objects", "eos"))
     tokenizer.save(output / "tokenizer")
     print(tokenizer)
     print(tokenizer.health(events))
@@ -126,14 +85,12 @@ def main(output: Path, inputs: Sequence[Path], steps: int = 400) -> None:
     # Code k is id k + 1, after the start token.
     ids = np.concatenate([sequence[1:-1] for sequence in tokens]) - 1
 
+    quantizer = VectorQuantizer.from_codebook(tokenizer.codebook).eval()
     with torch.no_grad():
-        same_vectors = model.quantizer(torch.from_numpy(tokenizer.vectors(events))).ids.numpy()
-        own_vectors = model.quantizer(model.encoder(x)).ids.numpy()
-    if not np.array_equal(ids, same_vectors):
-        raise SystemExit("the tokens are not those of the model")
+        expected = quantizer(torch.from_numpy(tokenizer.vectors(events))).ids.numpy()
+    if not np.array_equal(ids, expected):
+        raise SystemExit("the tokens are not those of the quantizer")
     print(f"{len(ids)} tokens, all as the quantizer gives them")
-    # torch adds in an order of its own, so that the last bits of its encoder are others.
-    print(f"with torch's encoder, {np.mean(ids == own_vectors):.4%} of them are the same")
 
 
 if __name__ == "__main__":
