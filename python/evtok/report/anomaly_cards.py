@@ -132,7 +132,7 @@ def _listing(anomaly: Anomaly, ranked: Sequence[tuple[int | None, Any]]) -> Html
     rows, place = [], 0
     for k, one in ranked[:_MOST_ROWS]:
         if k is None:
-            value = "" if math.isnan(one.value) else number(one.value)
+            value = "" if math.isnan(one.value) else _counted(one.value)
             unit = quantity(one.name).unit
             words = Html(f"{quantity(one.name).page} {escape(value)} {escape(unit)}")
             rows.append(["", words, "", "", "", _bar(one.surprise, most)])
@@ -168,6 +168,11 @@ def _area(member: Member) -> float:
 
 def _number(value: float) -> str:
     return number(value) if math.isfinite(value) else "–"
+
+
+def _counted(value: float) -> str:
+    """Write a whole number, such as a multiplicity, without decimals."""
+    return f"{value:.0f}" if float(value).is_integer() else _number(value)
 
 
 def _colour(kind: str) -> str:
