@@ -107,7 +107,11 @@ void compare(const Problem<T>& problem, bool weighted, bool typed, const Segment
          at < problem.offsets[static_cast<size_t>(e) + 1]; ++at) {
       const auto i = static_cast<size_t>(at);
       T weight = typed ? problem.type_weights[problem.types[i]] : T{1};
-      if (weighted) weight = typed ? weight * problem.weights[i] : problem.weights[i];
+      if (weighted) {
+        const T own = problem.weights[i];
+        const T product = own < 0 ? std::numeric_limits<T>::quiet_NaN() : weight * own;
+        weight = typed ? product : own;
+      }
       v.push_back(problem.values[i]);
       w.push_back(weight);
     }
