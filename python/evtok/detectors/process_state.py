@@ -28,7 +28,8 @@ def torch_state_kept(cuda: bool) -> Iterator[None]:
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-            if torch.backends.cudnn.benchmark != benchmark:  # some programs freeze it, and may not set it again
+            # Some programs freeze this switch, and may not even set it to what it is.
+            if torch.backends.cudnn.benchmark != benchmark:
                 torch.backends.cudnn.benchmark = benchmark
 
 
