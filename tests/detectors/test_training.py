@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -354,8 +355,13 @@ def test_a_loss_that_is_not_finite_names_the_epoch(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "training.json").read_text())["epochs"]) == 1
 
 
-def test_control_c_is_raised_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
-    handler = signal.getsignal(signal.SIGINT)
+def test_control_c_is_raised_and_leaves_the_last_checkpoint(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    # A shell that runs the tests in its background has it ignored.
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    handler = signal.default_int_handler
+    signal.signal(signal.SIGINT, handler)
 
     def progress(event: dict[str, Any]) -> None:
         if event["event"] == "epoch" and event["epoch"] == 2:
