@@ -168,7 +168,9 @@ def _facts(file: Any, where: Path) -> ScoreFacts:
     needed = facts.n_events * sum(field.type.bit_width for field in schema if field.name != FILE) // 8
     size = where.stat().st_size
     if needed > max(_FREE_BYTES, _MOST_TIMES_THE_FILE * size):
-        raise ShardError(f"{where}: claims {needed} bytes of rows in a file of {size}; evtok did not write it")
+        raise ShardError(
+            f"{where}: claims {needed} bytes of rows in a file of {size}; evtok did not write it"
+        )
     return facts
 
 
