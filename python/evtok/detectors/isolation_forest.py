@@ -72,7 +72,7 @@ class IsolationForest(FeatureDetector):
         subsample = min(self.subsample, len(train))
         numbers = np.random.default_rng(self.seed)
         forest = ensemble.IsolationForest(
-            n_estimators=self.n_trees, max_samples=subsample, random_state=self.seed % 2**32
+            n_estimators=self.n_trees, max_samples=subsample, random_state=self.seed
         ).fit(train[drawn_events(weights, len(train), numbers)])
         trees = _flat([tree.tree_ for tree in forest.estimators_])
         self._tensors = trees.to_tensors() | {"expected_path": _expected_path(np.array([subsample]))}
