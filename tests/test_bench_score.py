@@ -55,7 +55,8 @@ def test_the_oracle_is_the_definition_in_float64() -> None:
 
 
 def test_peak_memory_is_that_of_the_call() -> None:
-    taken = score_head.peak_extra_bytes(lambda: np.ones(4_000_000))
+    # So much that the allocator takes it from the system anew: glibc keeps freed blocks of up to 32 MiB.
+    taken = score_head.peak_extra_bytes(lambda: np.ones(12_000_000))
     if taken is None:
         pytest.skip("this system does not tell")
-    assert 30_000_000 < taken < 40_000_000
+    assert 90_000_000 < taken < 105_000_000

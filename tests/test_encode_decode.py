@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from typing import Any
 
 import numpy as np
@@ -378,3 +379,17 @@ def test_objects_sorted_by_nan_come_last_as_found(isa: str, dtype: type) -> None
     )
     tokens = tokenizer.encode(Events([0, 8], {"pt": pt, "x": np.arange(8.0)}))
     assert tokens.ids.tolist() == order
+
+
+def test_p43_pickled_tokens_are_the_same_and_read_only() -> None:
+    tokenizer = BinnedTokenizer({"pt": PT})
+    tokens = tokenizer.encode(Events([0, 2, 2, 3], {"pt": np.array([5.0, 25.0, 15.0])}))
+    for made in (tokens, tokens[1:], some_tokens()):
+        found = pickle.loads(pickle.dumps(made))
+        for name in ("fingerprint", "vocab_size", "pad_id", "report"):
+            assert getattr(found, name) == getattr(made, name)
+        np.testing.assert_array_equal(found.offsets, made.offsets)
+        np.testing.assert_array_equal(found.ids, made.ids)
+        assert found.ids.dtype == made.ids.dtype
+        assert not found.ids.flags.writeable
+        assert not found.offsets.flags.writeable

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from evtok import Events, _core
 from evtok.errors import InvalidEventsError
+from evtok.events import MAX_PER_EVENT
 
 
 def small() -> Events:
@@ -176,6 +180,25 @@ def test_p21_what_does_not_fit_is_named(columns: Any, fields: Any, types: Any, m
 
 
 # ---- selecting and joining -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
+def test_p43_pickled_events_are_the_same_and_read_only(again: Callable[[Events], Events]) -> None:
+    for events in (small(), small()[1:], small()[:0]):
+        found = again(events)
+        assert repr(found) == repr(events)
+        assert (dict(found.units), found.types) == (dict(events.units), events.types)
+        np.testing.assert_array_equal(found.offsets, events.offsets)
+        for name, column in events.columns.items():
+            np.testing.assert_array_equal(found.columns[name], column)
+            assert not found.columns[name].flags.writeable
+        np.testing.assert_array_equal(found.fields["MET"], events.fields["MET"])
+
+
+def test_pickled_events_may_be_longer_than_usual() -> None:
+    n = MAX_PER_EVENT + 1
+    events = Events([0, n], {"type": np.zeros(n, np.uint8)}, max_per_event=n)
+    assert pickle.loads(pickle.dumps(events)).n_objects == n
 
 
 def test_selection() -> None:

@@ -357,6 +357,24 @@ class Events:
         """Return ``n * var * {column: ...}`` as an awkward array that shares the memory of the columns."""
         return _arrays.to_awkward(self._offsets, self._columns)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arrays and names; what is unpickled is checked again, and read-only again."""
+        parts = (self._offsets, dict(self._columns), dict(self._fields), dict(self._units), self._types)
+        most = max(MAX_PER_EVENT, int(self.multiplicity.max(initial=0)))
+        return _unpickled, (type(self), *parts, most)
+
     def __repr__(self) -> str:
         fields = f", fields: {', '.join(self._fields)}" if self._fields else ""
         return f"<Events: {len(self)} events, {self.n_objects} objects, columns: {', '.join(self._columns)}{fields}>"
+
+
+def _unpickled(
+    kind: type[Events],
+    offsets: Offsets,
+    columns: dict[str, Array],
+    fields: dict[str, Array],
+    units: dict[str, str],
+    types: tuple[str, ...],
+    max_per_event: int,
+) -> Events:
+    return kind(offsets, columns, fields, units=units, types=types, max_per_event=max_per_event)

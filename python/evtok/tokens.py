@@ -281,5 +281,22 @@ class Tokens:
             ak.contents.ListOffsetArray(ak.index.Index64(self._offsets), ak.contents.NumpyArray(self._ids))
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arrays and names; what is unpickled is checked again, and read-only again."""
+        parts = (self._ids, self._offsets, self._fingerprint, self._vocab_size, self._pad_id, self._report)
+        return _unpickled, (type(self), *parts)
+
     def __repr__(self) -> str:
         return f"<Tokens: {len(self)} events, {len(self._ids)} tokens of {self._vocab_size}>"
+
+
+def _unpickled(
+    kind: type[Tokens],
+    ids: npt.NDArray[Any],
+    offsets: npt.NDArray[np.int64],
+    fingerprint: str,
+    vocab_size: int,
+    pad_id: int,
+    report: EncodeReport | None,
+) -> Tokens:
+    return kind(ids, offsets, fingerprint=fingerprint, vocab_size=vocab_size, pad_id=pad_id, report=report)
