@@ -64,10 +64,11 @@ def test_p42_log_json(tmp_path, inputs, setup):
     done = run("tokenize", *inputs, *setup, "-o", tmp_path / "out", "--log-json")
     events = [json.loads(line) for line in done.stderr.splitlines()]
     lost = {"unknown", "truncated_events", "truncated_objects", "cut_objects"}
+    times = {"read_s", "encode_s", "write_s"}
     keys = {
         "start": {"folder", "shards", "events", "proven_shards", "proven_events"},
         "progress": {"done_events", "total_events", "events_per_s", "eta_s"},
-        "shard": {"name", "events", "ids", "bytes", "quarantined", "sha256"} | lost,
+        "shard": {"name", "events", "ids", "bytes", "quarantined", "sha256", "worker"} | times | lost,
         "finish": {"read", "written", "filtered", "quarantined", "ids", "bytes", "complete"} | lost,
     }
     assert {e["event"] for e in events} == set(keys)

@@ -8,7 +8,9 @@ Each event is a flat dictionary that JSON can hold. All have ``event`` and ``sec
 ``progress``   ``done_events``, ``total_events``, ``events_per_s``, ``eta_s`` (None while unknown);
                ``done_events`` never falls
 ``shard``      ``name``, ``events``, ``ids``, ``bytes``, ``quarantined``, ``unknown``, ``truncated_events``,
-               ``truncated_objects``, ``cut_objects``, ``sha256`` of a shard just recorded
+               ``truncated_objects``, ``cut_objects``, ``sha256`` of a shard just recorded; the ``worker`` that wrote it
+               (host and process id), and its ``read_s``, ``encode_s`` and ``write_s`` (`evtok.jobs.stages`)
+``retry``      ``name``, ``worker``, ``reason`` of a task whose attempt failed and that is tried again
 ``unreadable`` ``name``, ``file``, ``start``, ``stop``, ``reason`` of a range that went to quarantine
 ``finish``     ``read``, ``written``, ``filtered``, ``quarantined``, ``unknown``, ``truncated_events``,
                ``truncated_objects``, ``cut_objects``, ``ids``, ``bytes``, ``complete``

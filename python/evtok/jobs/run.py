@@ -22,6 +22,7 @@ from evtok.jobs.plan import Plan, Task
 from evtok.jobs.product import Encoder
 from evtok.jobs.progress import Listener, Progress
 from evtok.jobs.record import Counts, ShardRecord
+from evtok.jobs.stages import Stages, timed_items, worker_name
 from evtok.jobs.task import Chunk, TaskRunner
 
 #: More bad records than this, and the range is refused as a whole: the file is of another format.
@@ -71,6 +72,7 @@ class _Item:
     events: Events | None = None
     bad: Sequence[BadRecord] = ()
     error: Exception | None = None
+    seconds: float = 0.0  # that reading took
 
 
 class _UnreadableError(Exception):
@@ -119,8 +121,9 @@ def run_job(
     longest = min(_LONGEST_CHUNK, encoder.events_per_call or _LONGEST_CHUNK)
     with contextlib.closing(read_ahead(_read(source, tasks, longest))) as items:
         for task, expected in state.pending:
+            stages = Stages()
             try:
-                record = runner.run(task, _chunks(items, progress.add), expected)
+                record = runner.run(task, _chunks(items, progress.add, stages), expected, stages)
             except _UnreadableError as error:
                 if not allow_quarantine:
                     raise error.__cause__ or error from None
@@ -130,7 +133,7 @@ def run_job(
                 )
                 continue
             records.append(record)
-            progress.say("shard", **_summary(record))
+            progress.say("shard", worker=worker_name(), **stages.to_json(), **_summary(record))
     return _finish(folder, plan, records, refused, allow_quarantine, state.proven, progress)
 
 
@@ -140,9 +143,10 @@ def _read(source: Any, tasks: Sequence[Task], longest: int) -> Iterator[_Item]:
     for task in tasks:
         try:
             bad = _BadRecords(task)
-            for events, left_out in source.iter_records(task.file, task.start, task.stop, size):
+            chunks = source.iter_records(task.file, task.start, task.stop, size)
+            for (events, left_out), seconds in timed_items(chunks):
                 bad.add(left_out)
-                yield _Item(task, events, left_out)
+                yield _Item(task, events, left_out, seconds=seconds)
         except (InputFileError, InvalidEventsError, OSError) as error:
             yield _Item(task, error=error)
         else:
@@ -168,13 +172,16 @@ class _BadRecords:
             )
 
 
-def _chunks(items: Generator[_Item, None, None], count: Callable[[int], None]) -> Iterator[Chunk]:
+def _chunks(
+    items: Generator[_Item, None, None], count: Callable[[int], None], stages: Stages
+) -> Iterator[Chunk]:
     """Yield the events and bad records of the task that comes next."""
     for item in items:
         if item.error is not None:
             raise _UnreadableError(str(item.error)) from item.error
         if item.events is None:
             return
+        stages.seconds["read"] += item.seconds
         yield item.events, item.bad
         count(len(item.events) + len(item.bad))
 

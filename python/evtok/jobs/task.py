@@ -25,6 +25,7 @@ from evtok.jobs.plan import Plan, Task
 from evtok.jobs.product import Encoder
 from evtok.jobs.record import Counts, ShardRecord
 from evtok.jobs.shard_writer import ShardWriter
+from evtok.jobs.stages import Stages
 from evtok.tokens import EncodeReport
 
 #: Events, and the records between them that could not be read.
@@ -41,7 +42,9 @@ class TaskRunner:
     folder: OutputFolder
     threads: int | None = None
 
-    def run(self, task: Task, chunks: Iterable[Chunk], expected: str | None) -> ShardRecord:
+    def run(
+        self, task: Task, chunks: Iterable[Chunk], expected: str | None, stages: Stages | None = None
+    ) -> ShardRecord:
         """Write the shard of `task`, then its record.
 
         Parameters
@@ -51,6 +54,8 @@ class TaskRunner:
             The entries ``task.start`` to ``task.stop``, in order, cut anywhere.
         expected : str or None
             The sha256 that was recorded for this task before: the new shard must have it.
+        stages : Stages, optional
+            Is told the seconds of encoding and of writing.
 
         Raises
         ------
@@ -61,12 +66,15 @@ class TaskRunner:
         name = task.stem + layout.suffix
         source = self.plan.inputs[task.file].path
         account = _Account(weighted=WEIGHT in dict(self.plan.columns))
+        stages = stages or Stages()
         with self.folder.create(name) as file:
             writer = ShardWriter(file, layout)
-            for batch in self._batches(task, chunks, account):
-                writer.write(batch)
-                account.add(batch)
-            end, sha256, content = writer.finish()
+            for batch in self._batches(task, chunks, account, stages):
+                with stages.timed("write"):
+                    writer.write(batch)
+                    account.add(batch)
+            with stages.timed("write"):
+                end, sha256, content = writer.finish()
             counts = account.counts()
             counts.check(task.stop - task.start, f"{source}, entries {task.start} to {task.stop}")
             if expected is not None and expected != sha256:
@@ -80,8 +88,9 @@ class TaskRunner:
                     f"{source}: the file changed while it was read; run again when nobody writes to it"
                 )
             data = account.quarantine_lines()
-            self._write_quarantine(task, data)
-            file.commit()
+            with stages.timed("write"):
+                self._write_quarantine(task, data)
+                file.commit()
         record = ShardRecord(
             plan=self.plan.digest(),
             index=task.index,
@@ -100,10 +109,13 @@ class TaskRunner:
             end=end,
             quarantine_sha256=hashlib.sha256(data).hexdigest() if data else None,
         )
-        self.folder.write(task.stem + ".json", record.to_bytes())
+        with stages.timed("write"):
+            self.folder.write(task.stem + ".json", record.to_bytes())
         return record
 
-    def _batches(self, task: Task, chunks: Iterable[Chunk], account: _Account) -> Iterator[Batch]:
+    def _batches(
+        self, task: Task, chunks: Iterable[Chunk], account: _Account, stages: Stages
+    ) -> Iterator[Batch]:
         batcher = Batcher(task.stem)
         path = self.plan.inputs[task.file].path
         parts = self._entries(task, chunks, account)
@@ -111,7 +123,8 @@ class TaskRunner:
             parts = regroup(parts, self.encoder.events_per_call)
         for events, entries in parts:
             columns = self._columns(path, events, entries)
-            encoded = self.encoder.encode(events, columns, name=task.stem, threads=self.threads)
+            with stages.timed("encode"):
+                encoded = self.encoder.encode(events, columns, name=task.stem, threads=self.threads)
             account.encoded(encoded.report)
             account.refuse_weights(columns, encoded.refused)
             for i, reason in zip(encoded.refused, encoded.reasons, strict=True):
