@@ -15,7 +15,7 @@ import evtok
 from evtok.errors import InputFileError, JobError
 from evtok.io import source as sources
 from evtok.io.darkmachines import looks_like
-from evtok.jobs import run
+from evtok.jobs import reading
 from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
 
 N, PER_SHARD = 50, 10
@@ -143,9 +143,9 @@ def test_p41_neither_shards_nor_quarantine_depend_on_chunks_or_threads(job, shas
         return {p.name: p.read_bytes() for p in (folder / "quarantine").iterdir()}
 
     for threads, chunk in [(1, 1), (2, 3), (7, 10), (1, 100_000)]:
-        monkeypatch.setattr(run, "_FIRST_CHUNK", chunk)
-        monkeypatch.setattr(run, "_LONGEST_CHUNK", chunk)
-        monkeypatch.setattr(run, "_SHORTEST_CHUNK", 1)
+        monkeypatch.setattr(reading, "FIRST_CHUNK", chunk)
+        monkeypatch.setattr(reading, "LONGEST_CHUNK", chunk)
+        monkeypatch.setattr(reading, "SHORTEST_CHUNK", 1)
         again = job(path, f"out-{chunk}", tokenizer=narrow, threads=threads)
         assert shas(again.folder) == shas(report.folder)
         assert texts(again.folder) == texts(report.folder)
@@ -185,12 +185,12 @@ def test_what_only_contains_such_a_line_is_not_such_text():
 
 
 def test_p36_a_range_with_too_many_bad_lines_is_refused_as_a_whole(job, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "MAX_BAD_RECORDS", 5)
+    monkeypatch.setattr(reading, "MAX_BAD_RECORDS", 5)
     bad = {**dict.fromkeys(range(5), BAD), **dict.fromkeys(range(20, 26), BAD)}
     path = write(tmp_path / "events.csv", text(bad))
     for chunk in (1, 4, 1000):
-        monkeypatch.setattr(run, "_FIRST_CHUNK", chunk)
-        monkeypatch.setattr(run, "_SHORTEST_CHUNK", chunk)
+        monkeypatch.setattr(reading, "FIRST_CHUNK", chunk)
+        monkeypatch.setattr(reading, "SHORTEST_CHUNK", chunk)
         report = job(path, f"out-{chunk}")
         assert [(lost.start, lost.stop) for lost in report.refused] == [(20, 30)]
         assert f"line {line_of(20)}: {REASON}" in report.refused[0].reason

@@ -10,7 +10,7 @@ import pytest
 
 import evtok
 from evtok.errors import ArtefactError, FingerprintError, InvalidEventsError, JobError
-from evtok.jobs import run
+from evtok.jobs import reading
 from evtok.tokenizers import CodebookTokenizer, NumericFeature
 
 FEATURES = {"pt": NumericFeature("pt", "log"), "eta": NumericFeature("eta", above=-3, below=3)}
@@ -84,7 +84,7 @@ def test_p33_resume_writes_the_same_bytes(
         work("again", progress=stop)
     assert 3 <= len(shas(tmp_path / "again")) < len(expected)
     (tmp_path / "again" / "shard-000001.arrow").write_bytes(b"torn")
-    monkeypatch.setattr(run, "_FIRST_CHUNK", 37)  # other chunks, and another number of threads
+    monkeypatch.setattr(reading, "FIRST_CHUNK", 37)  # other chunks, and another number of threads
     assert work("again", threads=1) == expected
 
 

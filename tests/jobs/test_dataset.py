@@ -17,7 +17,7 @@ from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
 def folder(request, tmp_path_factory, write, tokenizer, jets_schema):
     base = tmp_path_factory.mktemp(request.param)
     monkeypatch = pytest.MonkeyPatch()
-    for module in ("batch", "batching", "planning"):
+    for module in ("batch", "planning"):
         monkeypatch.setattr(f"evtok.jobs.{module}.EVENTS_PER_BATCH", 100)
     files = [write(base / "a.parquet", 2345, 1), write(base / "b.parquet", 7, 2)]
     out = base / "out"

@@ -14,7 +14,7 @@ import pytest
 
 import evtok
 from evtok.errors import InputFileError, JobError
-from evtok.jobs import batch, pipeline, run
+from evtok.jobs import batch, in_process, pipeline, reading
 from evtok.jobs.durable import OutputFolder
 from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
 
@@ -22,7 +22,7 @@ from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     """Batches of 512 events, so that small files have several."""
-    for module in ("batch", "batching", "planning"):
+    for module in ("batch", "planning"):
         monkeypatch.setattr(f"evtok.jobs.{module}.EVENTS_PER_BATCH", 512)
 
 
@@ -62,9 +62,9 @@ def test_p41_bytes_do_not_depend_on_threads_chunks_or_place(
     expected = shas(job(format=container).folder)
     assert len(expected) == 4
     for threads, chunk in [(1, 37), (2, 511), (7, 100_000)]:
-        monkeypatch.setattr(run, "_FIRST_CHUNK", chunk)
-        monkeypatch.setattr(run, "_LONGEST_CHUNK", chunk)
-        monkeypatch.setattr(run, "_SHORTEST_CHUNK", 1)
+        monkeypatch.setattr(reading, "FIRST_CHUNK", chunk)
+        monkeypatch.setattr(reading, "LONGEST_CHUNK", chunk)
+        monkeypatch.setattr(reading, "SHORTEST_CHUNK", 1)
         assert shas(job(f"out-{threads}", format=container, threads=threads).folder) == expected
     moved = tmp_path / "elsewhere"
     shutil.copytree(inputs[0].parent, moved)
@@ -196,7 +196,7 @@ def test_an_input_that_changes_while_it_is_read_is_noticed(job, inputs, monkeypa
             os.utime(inputs[0])
             yield item
 
-    monkeypatch.setattr(run, "read_ahead", meddling)
+    monkeypatch.setattr(in_process, "read_ahead", meddling)
     with pytest.raises(JobError, match=r"a\.parquet: the file changed while it was read"):
         job()
 
@@ -345,7 +345,7 @@ def test_p45_names_that_lead_out_are_refused(tmp_path, name):
 def test_p42_events_of_a_job(job):
     told = []
     job(progress=told.append)
-    assert [e["event"] for e in told if e["event"] != "progress"] == ["start", *["shard"] * 4, "finish"]
+    assert [e["event"] for e in told if e["event"] != "progress"] == ["start", *["task", "shard"] * 4, "finish"]
     done = [e["done_events"] for e in told if e["event"] == "progress"]
     assert done == sorted(done)
     assert done[-1] == 6234

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import evtok
-from evtok.jobs import run
+from evtok.jobs import reading
 from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
 
 
@@ -36,7 +36,7 @@ def test_p35_unknown_and_truncated_objects_are_in_the_account(
     assert met is not None
     expected = (met.unknown + met.unknown_event_tokens, met.truncated_events, met.truncated_objects)
     assert all(expected)
-    monkeypatch.setattr(run, "_FIRST_CHUNK", 37)
+    monkeypatch.setattr(reading, "FIRST_CHUNK", 37)
     told = []
     report = evtok.tokenize_files(
         inputs, lossy, tmp_path / "out", schema=jets_schema, events_per_shard=2000, progress=told.append

@@ -14,7 +14,7 @@ import pytest
 import evtok
 from evtok.detectors import Detector, FeatureInputs, UnigramDetector
 from evtok.errors import FingerprintError, JobError, ShardError
-from evtok.jobs import merge, run
+from evtok.jobs import merge, reading
 
 
 class BatchSensitive(Detector):
@@ -51,7 +51,7 @@ class BatchSensitive(Detector):
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     """Small batches, calls and row groups, so that small files have several."""
-    for module in ("batch", "batching", "planning"):
+    for module in ("batch", "planning"):
         monkeypatch.setattr(f"evtok.jobs.{module}.EVENTS_PER_BATCH", 512)
     monkeypatch.setattr("evtok.jobs.score_encoder.EVENTS_PER_CALL", 300)
     monkeypatch.setattr(merge, "ROWS_PER_GROUP", 1300)
@@ -131,9 +131,9 @@ def test_p41_bytes_do_not_depend_on_threads_or_chunks(score, monkeypatch, inputs
     """The detector's scores tell the size of its batch; that of a batch is a matter of the plan alone."""
     expected = sha(score(BatchSensitive()).output)
     for threads, chunk in [(1, 37), (2, 511), (7, 100_000)]:
-        monkeypatch.setattr(run, "_FIRST_CHUNK", chunk)
-        monkeypatch.setattr(run, "_LONGEST_CHUNK", chunk)
-        monkeypatch.setattr(run, "_SHORTEST_CHUNK", 1)
+        monkeypatch.setattr(reading, "FIRST_CHUNK", chunk)
+        monkeypatch.setattr(reading, "LONGEST_CHUNK", chunk)
+        monkeypatch.setattr(reading, "SHORTEST_CHUNK", 1)
         assert sha(score(BatchSensitive(), f"s{threads}.parquet", threads=threads).output) == expected
     found = evtok.Scores.read(score(BatchSensitive()).output)
     events = evtok.Events.concatenate(list(evtok.open_events(inputs, jets_schema)))

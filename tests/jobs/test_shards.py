@@ -23,7 +23,7 @@ def folder(request, tmp_path_factory, write, tokenizer, jets_schema):
     """A job with two shards of a few batches."""
     base = tmp_path_factory.mktemp(request.param)
     monkeypatch = pytest.MonkeyPatch()
-    for module in ("batch", "batching", "planning"):
+    for module in ("batch", "planning"):
         monkeypatch.setattr(f"evtok.jobs.{module}.EVENTS_PER_BATCH", 64)
     path = write(base / "in.parquet", 300, 11)
     out = base / "out"

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from evtok.events import Events
-from evtok.jobs.batch import EVENTS_PER_BATCH, Array, Batch
+from evtok.jobs.batch import Array, Batch
 
 
 class Batcher:
-    """Collects encoded events and gives them back in batches; `name` is that of the shard, for messages."""
+    """Collects encoded events and gives them back `n_events` at a time; `name` is that of the shard, for messages."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, n_events: int) -> None:
+        self._name, self._n_events = name, n_events
         self._parts: list[Batch] = []
         self._waiting = 0
 
@@ -22,11 +22,11 @@ class Batcher:
         """Add a chunk of any size; yield the full batches."""
         start, n = 0, len(encoded)
         while n - start:
-            stop = min(n, start + EVENTS_PER_BATCH - self._waiting)
+            stop = min(n, start + self._n_events - self._waiting)
             self._parts.append(encoded.part(start, stop))
             self._waiting += stop - start
             start = stop
-            if self._waiting == EVENTS_PER_BATCH:
+            if self._waiting == self._n_events:
                 yield self._take()
 
     def rest(self) -> Iterator[Batch]:

@@ -37,6 +37,17 @@ def stamp(path: str) -> str:
     return f"local:{state.st_dev}:{state.st_ino}:{state.st_size}:{state.st_mtime_ns}:{state.st_ctime_ns}"
 
 
+def agree(planned: str, here: str) -> bool:
+    """Whether a stamp is that of the plan.
+
+    Machines of a cluster number the devices and, on some file systems, the inodes of shared folders each in its own
+    way. Size and times of change come from the server, and are what counts.
+    """
+    if planned.startswith("local:") and here.startswith("local:"):
+        return planned.split(":")[3:] == here.split(":")[3:]
+    return planned == here
+
+
 def _remote_stamp(path: str) -> str:
     fsspec = require("fsspec", extra="io")
     try:

@@ -166,7 +166,15 @@ class Plan:
 
     def digest(self) -> str:
         """Return the sha256 of the identity; every record carries it."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         return digest(self.identity())
+
+    def input_of(self, task: Task) -> PlannedInput:
+        """Return the file that a task is a range of."""
+        return self.inputs[task.file]
 
     def require_same(self, previous: Plan, folder: str) -> None:
         """Refuse to go on with a folder that another plan began.

@@ -9,8 +9,11 @@ Each event is a flat dictionary that JSON can hold. All have ``event`` and ``sec
                ``done_events`` never falls
 ``shard``      ``name``, ``events``, ``ids``, ``bytes``, ``quarantined``, ``unknown``, ``truncated_events``,
                ``truncated_objects``, ``cut_objects``, ``sha256`` of a shard just recorded; the ``worker`` that wrote it
-               (host and process id), and its ``read_s``, ``encode_s`` and ``write_s`` (`evtok.jobs.stages`)
-``retry``      ``name``, ``worker``, ``reason`` of a task whose attempt failed and that is tried again
+               (host and process id) in its ``attempt``, and its ``read_s``, ``encode_s`` and
+               ``write_s`` (`evtok.jobs.stages`)
+``task``       ``name``, ``attempt`` (from 1) of a task that was handed out
+``retry``      ``name``, ``attempt`` that comes next, after ``wait_s`` seconds; ``worker`` (host and process id, or the
+               address that a cluster knows it by) and ``reason`` of the one that failed
 ``unreadable`` ``name``, ``file``, ``start``, ``stop``, ``reason`` of a range that went to quarantine
 ``finish``     ``read``, ``written``, ``filtered``, ``quarantined``, ``unknown``, ``truncated_events``,
                ``truncated_objects``, ``cut_objects``, ``ids``, ``bytes``, ``complete``

@@ -1,34 +1,26 @@
-"""Run a job on this machine: plan, prove what is there, write the rest, add everything up."""
+"""Run a job: prove what is there, have the rest written by an `Executor`, add everything up."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evtok.errors import ArtefactError, InputFileError, InvalidEventsError, JobError
-from evtok.events import Events
-from evtok.io.chunk_size import ChunkSize
-from evtok.io.darkmachines_records import BadRecord
+from evtok.errors import ArtefactError, JobError
 from evtok.jobs import manifest as manifests
 from evtok.jobs import resume
 from evtok.jobs.durable import OutputFolder
+from evtok.jobs.executor import Executor, Job
+from evtok.jobs.in_process import InProcess
 from evtok.jobs.manifest import Manifest, Refused
-from evtok.jobs.pipeline import read_ahead
-from evtok.jobs.plan import Plan, Task
+from evtok.jobs.plan import Plan
 from evtok.jobs.product import Encoder
 from evtok.jobs.progress import Listener, Progress
 from evtok.jobs.record import Counts, ShardRecord
-from evtok.jobs.stages import Stages, timed_items, worker_name
-from evtok.jobs.task import Chunk, TaskRunner
-
-#: More bad records than this, and the range is refused as a whole: the file is of another format.
-MAX_BAD_RECORDS = 10_000
-
-_FIRST_CHUNK, _SHORTEST_CHUNK, _LONGEST_CHUNK = 2_000, 64, 65_536
+from evtok.jobs.task import TaskRunner
 
 
 @dataclass(frozen=True)
@@ -64,21 +56,6 @@ class JobReport:
         return "; ".join(said)
 
 
-@dataclass(frozen=True)
-class _Item:
-    """What the reading thread hands over: events and bad records of a task, its end, or its error."""
-
-    task: Task
-    events: Events | None = None
-    bad: Sequence[BadRecord] = ()
-    error: Exception | None = None
-    seconds: float = 0.0  # that reading took
-
-
-class _UnreadableError(Exception):
-    """A range of an input that cannot be read."""
-
-
 @contextlib.contextmanager
 def job_folder(path: str | os.PathLike[str]) -> Iterator[OutputFolder]:
     """Open the folder of a job, keep other jobs out of it, and clear away what dead ones left."""
@@ -97,6 +74,9 @@ def run_job(
     threads: int | None = None,
     allow_quarantine: bool = False,
     listener: Listener | None = None,
+    executor: Executor | None = None,
+    memory: int | None = None,
+    task_timeout: float | None = None,
 ) -> JobReport:
     """Carry out `plan` in a `job_folder`; see `evtok.tokenize_files`.
 
@@ -106,6 +86,8 @@ def run_job(
         Of the inputs of the plan, in their order.
     encoder : Encoder
         That the plan was made with.
+    executor : Executor, optional
+        Who does it; by default this process.
     """
     progress = Progress(listener)
     previous = resume.begin(folder, plan)
@@ -115,75 +97,36 @@ def run_job(
     total = sum(file.n_events for file in plan.inputs)
     proven_events = sum(record.stop - record.start for record in state.proven)
     progress.start(str(folder.path), shards, total, len(state.proven), proven_events)
-    runner = TaskRunner(plan, encoder, folder, threads)
     records, refused = list(state.proven), list[Refused]()
-    tasks = [task for task, _ in state.pending]
-    longest = min(_LONGEST_CHUNK, encoder.events_per_call or _LONGEST_CHUNK)
-    with contextlib.closing(read_ahead(_read(source, tasks, longest))) as items:
-        for task, expected in state.pending:
-            stages = Stages()
-            try:
-                record = runner.run(task, _chunks(items, progress.add, stages), expected, stages)
-            except _UnreadableError as error:
-                if not allow_quarantine:
-                    raise error.__cause__ or error from None
-                refused.append(runner.refuse(task, str(error)))
+    job = Job(source, encoder, plan, folder, progress, threads, memory, task_timeout)
+    with contextlib.closing((executor or InProcess()).run(job, state.pending)) as outcomes:
+        for outcome in outcomes:
+            if outcome.record is not None:
+                records.append(outcome.record)
                 progress.say(
-                    "unreadable", name=task.stem, file=plan.inputs[task.file].path, reason=str(error)
+                    "shard",
+                    worker=outcome.worker,
+                    attempt=outcome.attempts,
+                    **outcome.stages.to_json(),
+                    **_summary(outcome.record),
                 )
                 continue
-            records.append(record)
-            progress.say("shard", worker=worker_name(), **stages.to_json(), **_summary(record))
-    return _finish(folder, plan, records, refused, allow_quarantine, state.proven, progress)
-
-
-def _read(source: Any, tasks: Sequence[Task], longest: int) -> Iterator[_Item]:
-    """Read the ranges of all tasks, in chunks of bounded memory; runs in the reading thread."""
-    size = ChunkSize(longest, min(_FIRST_CHUNK, longest), min(_SHORTEST_CHUNK, longest))
-    for task in tasks:
-        try:
-            bad = _BadRecords(task)
-            chunks = source.iter_records(task.file, task.start, task.stop, size)
-            for (events, left_out), seconds in timed_items(chunks):
-                bad.add(left_out)
-                yield _Item(task, events, left_out, seconds=seconds)
-        except (InputFileError, InvalidEventsError, OSError) as error:
-            yield _Item(task, error=error)
-        else:
-            yield _Item(task)
-
-
-class _BadRecords:
-    """Counts the bad records of a task."""
-
-    def __init__(self, task: Task) -> None:
-        self._task, self._n = task, 0
-        self._first: BadRecord | None = None
-
-    def add(self, bad: Sequence[BadRecord]) -> None:
-        """Add those of a chunk; refuse the range when there are too many."""
-        self._n += len(bad)
-        self._first = self._first or next(iter(bad), None)
-        if self._first is not None and self._n > MAX_BAD_RECORDS:
-            raise InputFileError(
-                f"{self._first}; more than {MAX_BAD_RECORDS} of the records {self._task.start} to "
-                f"{self._task.stop} cannot be read, this is the first of them: the file is corrupt or of "
-                "another format"
+            if outcome.error is not None and not allow_quarantine:
+                raise outcome.error
+            task = outcome.task
+            refused.append(TaskRunner(plan, encoder, folder).refuse(task, outcome.reason))
+            progress.say(
+                "unreadable",
+                name=task.stem,
+                file=plan.inputs[task.file].path,
+                start=task.start,
+                stop=task.stop,
+                reason=outcome.reason,
             )
-
-
-def _chunks(
-    items: Generator[_Item, None, None], count: Callable[[int], None], stages: Stages
-) -> Iterator[Chunk]:
-    """Yield the events and bad records of the task that comes next."""
-    for item in items:
-        if item.error is not None:
-            raise _UnreadableError(str(item.error)) from item.error
-        if item.events is None:
-            return
-        stages.seconds["read"] += item.seconds
-        yield item.events, item.bad
-        count(len(item.events) + len(item.bad))
+    if executor is not None:  # what workers that died were writing
+        folder.remove_temporaries()
+    refused.sort(key=lambda lost: lost.index)
+    return _finish(folder, plan, records, refused, allow_quarantine, state.proven, progress)
 
 
 def _finish(

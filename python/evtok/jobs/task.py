@@ -4,43 +4,68 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from evtok.errors import JobError
 from evtok.events import Events
-from evtok.io.darkmachines_records import BadRecord
 from evtok.jobs import quarantine
 from evtok.jobs.batch import Array, Batch
 from evtok.jobs.batching import Batcher, regroup
 from evtok.jobs.durable import OutputFolder
-from evtok.jobs.inputs import stamp
+from evtok.jobs.inputs import agree, stamp
 from evtok.jobs.manifest import Refused
-from evtok.jobs.plan import Plan, Task
+from evtok.jobs.plan import PlannedInput, Task
 from evtok.jobs.product import Encoder
+from evtok.jobs.reading import Chunk
 from evtok.jobs.record import Counts, ShardRecord
+from evtok.jobs.shard_format import ShardLayout
 from evtok.jobs.shard_writer import ShardWriter
 from evtok.jobs.stages import Stages
 from evtok.tokens import EncodeReport
 
-#: Events, and the records between them that could not be read.
-Chunk = tuple[Events, Sequence[BadRecord]]
 WEIGHT = "weight"
+
+
+class OfPlan(Protocol):
+    """What a task needs of the plan: a `Plan`, or the little of it that a `TaskDocument` carries."""
+
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]: ...  # noqa: D102
+    @property
+    def events_per_batch(self) -> int: ...  # noqa: D102
+    def layout(self) -> ShardLayout: ...  # noqa: D102
+    def digest(self) -> str: ...  # noqa: D102
+    def input_of(self, task: Task) -> PlannedInput: ...  # noqa: D102
 
 
 @dataclass
 class TaskRunner:
-    """Runs tasks of one plan; holds what all of them share."""
+    """Runs tasks of one plan; holds what all of them share.
 
-    plan: Plan
+    Attributes
+    ----------
+    plan, encoder, folder, threads
+        As `run_job` has them.
+    place : str
+        Where the input lies here, if its path in the plan does not lead to it.
+    before_commit : callable, optional
+        Called when the shard is whole and not visible yet; what it raises drops the shard.
+    """
+
+    plan: OfPlan
     encoder: Encoder
     folder: OutputFolder
     threads: int | None = None
+    place: str = ""
+    before_commit: Callable[[], None] | None = None
 
     def run(
         self, task: Task, chunks: Iterable[Chunk], expected: str | None, stages: Stages | None = None
@@ -64,7 +89,7 @@ class TaskRunner:
         """
         layout = self.plan.layout()
         name = task.stem + layout.suffix
-        source = self.plan.inputs[task.file].path
+        source = self.plan.input_of(task).path
         account = _Account(weighted=WEIGHT in dict(self.plan.columns))
         stages = stages or Stages()
         with self.folder.create(name) as file:
@@ -83,11 +108,13 @@ class TaskRunner:
                     "the input has "
                     "changed since. Write to another folder, or bring the old input back"
                 )
-            if stamp(source) != self.plan.inputs[task.file].stamp:
+            if not agree(self.plan.input_of(task).stamp, stamp(self.place or source)):
                 raise JobError(
                     f"{source}: the file changed while it was read; run again when nobody writes to it"
                 )
             data = account.quarantine_lines()
+            if self.before_commit is not None:
+                self.before_commit()
             with stages.timed("write"):
                 self._write_quarantine(task, data)
                 file.commit()
@@ -102,7 +129,7 @@ class TaskRunner:
             sha256=sha256,
             content=content,
             fingerprint=self.plan.fingerprint,
-            source=self.plan.inputs[task.file].source(),
+            source=self.plan.input_of(task).source(),
             ids=sum(batch.ids for batch in writer.batches),
             counts=counts,
             batches=tuple(writer.batches),
@@ -116,8 +143,8 @@ class TaskRunner:
     def _batches(
         self, task: Task, chunks: Iterable[Chunk], account: _Account, stages: Stages
     ) -> Iterator[Batch]:
-        batcher = Batcher(task.stem)
-        path = self.plan.inputs[task.file].path
+        batcher = Batcher(task.stem, self.plan.events_per_batch)
+        path = self.plan.input_of(task).path
         parts = self._entries(task, chunks, account)
         if self.encoder.events_per_call is not None:
             parts = regroup(parts, self.encoder.events_per_call)
@@ -138,7 +165,7 @@ class TaskRunner:
     ) -> Iterator[tuple[Events, npt.NDArray[np.int64]]]:
         """Yield the events that could be read with their entries; the others go to quarantine."""
         entry = task.start
-        path = self.plan.inputs[task.file].path
+        path = self.plan.input_of(task).path
         for events, bad in chunks:
             stop = entry + len(events) + len(bad)
             for one in bad:
@@ -151,7 +178,7 @@ class TaskRunner:
 
     def refuse(self, task: Task, reason: str) -> Refused:
         """Quarantine the whole range of a task, because it could not be read."""
-        path = self.plan.inputs[task.file].path
+        path = self.plan.input_of(task).path
         data = quarantine.line(file=path, start=task.start, stop=task.stop, reason=reason)
         self._write_quarantine(task, data)
         sha256 = hashlib.sha256(data).hexdigest()
