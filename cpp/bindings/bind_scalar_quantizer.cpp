@@ -51,7 +51,7 @@ py::tuple scalar_ids_into(const In<T>& x, const In<T>& thresholds, const In<int6
     const py::gil_scoped_release release;  // raw pointers only from here
     invalid = scalar_ids(values, n, levels, kept, threads, out);
   }
-  return py::make_tuple(invalid.count, invalid.count > 0 ? invalid.first : -1);
+  return py::make_tuple(invalid.count, invalid.first);
 }
 
 }  // namespace

@@ -75,12 +75,12 @@ InvalidRows class_distances(const Classes& classes, const float* x, int64_t n, i
   const int64_t tiles = (n + kClassRows - 1) / kClassRows;
   const int64_t row_work = n_dims * ((classes.shared ? 1 : classes.n_classes) * padded + classes.n_classes);
   const int64_t grain = std::clamp<int64_t>(run.work / (kClassRows * row_work), 1, kTileGrain);
-  InvalidRows all{0, -1};
+  InvalidRows all;
   std::mutex guard;
   parallel_for(tiles, grain, threads, [&](int64_t first, int64_t last) {
     std::vector<float> rows(static_cast<size_t>(n_dims * kClassRows)), shifted(rows.size());
     std::vector<float> whitened(static_cast<size_t>(padded * kClassRows));
-    InvalidRows part{0, -1};
+    InvalidRows part;
     for (int64_t tile = first; tile < last; ++tile) {
       const int64_t begin = tile * kClassRows, count = std::min(kClassRows, n - begin);
       float least[kClassRows];
@@ -101,10 +101,10 @@ InvalidRows class_distances(const Classes& classes, const float* x, int64_t n, i
       }
       std::copy_n(least, count, scores + begin);
       if (nearest != nullptr) std::copy_n(found, count, nearest + begin);
-      add_invalid(mark_invalid(scores + begin, count, begin), part);
+      part.add(mark_invalid(scores + begin, count, begin));
     }
     const std::lock_guard lock(guard);
-    add_invalid(part, all);
+    all.add(part);
   });
   return all;
 }

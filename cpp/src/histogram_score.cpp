@@ -28,13 +28,13 @@ InvalidRows histogram_score(const Histogram* histograms, int64_t n_dims, const f
     searches.back().table().check = true;  // kInvalid where a value is not finite
   }
   const int64_t grain = std::max(kBlock, kGrainValues / n_dims / kBlock * kBlock);
-  InvalidRows all{0, -1};
+  InvalidRows all;
   std::mutex guard;
   parallel_for(n, grain, threads, [&](int64_t begin, int64_t end) {
     alignas(64) float tile[kComponents * kBlock];
     alignas(64) float scores[kBlock];
     alignas(64) int32_t codes[kBlock];
-    InvalidRows part{0, -1};
+    InvalidRows part;
     for (int64_t r = begin; r < end; r += kBlock) {
       const int64_t rows = std::min(kBlock, end - r);
       std::fill_n(scores, kBlock, 0.0F);
@@ -55,10 +55,10 @@ InvalidRows histogram_score(const Histogram* histograms, int64_t n_dims, const f
         }
       }
       std::copy_n(scores, rows, out + r);
-      add_invalid(mark_invalid(out + r, rows, r), part);
+      part.add(mark_invalid(out + r, rows, r));
     }
     const std::lock_guard lock(guard);
-    add_invalid(part, all);
+    all.add(part);
   });
   return all;
 }

@@ -43,7 +43,7 @@ void score_rows_scalar(const RowScoreRule& rule, const float* x, int64_t n, int6
 }
 
 InvalidRows mark_invalid(float* scores, int64_t n, int64_t first) {
-  InvalidRows invalid{0, -1};
+  InvalidRows invalid;
   bool finite = true;
   for (int64_t r = 0; r < n; ++r) finite &= scores[r] - scores[r] == 0;
   if (finite) return invalid;
@@ -55,21 +55,15 @@ InvalidRows mark_invalid(float* scores, int64_t n, int64_t first) {
   return invalid;
 }
 
-void add_invalid(const InvalidRows& part, InvalidRows& all) {
-  if (part.count == 0) return;
-  all.first = all.count == 0 ? part.first : std::min(all.first, part.first);
-  all.count += part.count;
-}
-
 InvalidRows score_rows(const RowScoreRule& rule, const float* x, int64_t n, int64_t n_dims, int threads,
                        float* out) {
   const ScoreRows run = kernel();
   const int64_t row_bytes = n_dims * static_cast<int64_t>(sizeof(float));
   const int64_t grain = std::max(kBlock, kGrainBytes / row_bytes / kBlock * kBlock);
-  InvalidRows all{0, -1};
+  InvalidRows all;
   std::mutex guard;
   parallel_for(n, grain, threads, [&](int64_t begin, int64_t end) {
-    InvalidRows part{0, -1};
+    InvalidRows part;
     for (int64_t r = begin; r < end; r += kBlock) {
       const int64_t rows = std::min(kBlock, end - r);
       RowScoreRule own = rule;
@@ -77,10 +71,10 @@ InvalidRows score_rows(const RowScoreRule& rule, const float* x, int64_t n, int6
       run(own, x + r * n_dims, rows, n_dims, out + r);
       if (rule.mean)
         for (int64_t i = 0; i < rows; ++i) out[r + i] /= static_cast<float>(n_dims);
-      add_invalid(mark_invalid(out + r, rows, r), part);
+      part.add(mark_invalid(out + r, rows, r));
     }
     const std::lock_guard lock(guard);
-    add_invalid(part, all);
+    all.add(part);
   });
   return all;
 }

@@ -71,12 +71,10 @@ InvalidRows scalar_ids(const T* x, int64_t n, const ScalarLevels<T>& levels, con
           if (invalid[i] >= 0) continue;
           place[i] = -1;
           if (mask != nullptr && mask[row + i] == 0) continue;
-          ++found.count;
-          found.first = std::min(found.first, row + i);
+          found.add({1, row + i});
         }
         const std::lock_guard lock(guard);
-        total.count += found.count;
-        total.first = std::min(total.first, found.first);
+        total.add(found);
       }
       if (mask != nullptr)
         for (int64_t i = 0; i < rows; ++i) place[i] = mask[row + i] == 0 ? -1 : place[i];

@@ -94,8 +94,7 @@ void check_ids(const Levels<T>& levels, int64_t n, bool hostile, bool masked, in
     int64_t id = expected_id(x.data() + i * n_dims, levels);
     const bool is_masked = masked && mask[row] == 0;
     if (id < 0 && !is_masked) {
-      ++expected.count;
-      expected.first = expected.first < i ? expected.first : i;
+      if (expected.count++ == 0) expected.first = i;
     }
     if (is_masked) id = -1;
     equal = equal && ids[row] == id;

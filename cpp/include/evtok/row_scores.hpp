@@ -10,6 +10,8 @@
 
 #include <cstdint>
 
+#include "evtok/invalid_rows.hpp"
+
 namespace evtok {
 
 enum class RowScore : int32_t { squared_distance = 0, squared_sum = 1, negative_largest = 2 };
@@ -21,11 +23,6 @@ struct RowScoreRule {
   const float* other;    // y, borrowed; null where there is none
   int64_t other_stride;  // D where each row has its own y (n, D), 0 where all share one (D,)
   bool mean;
-};
-
-/// How many rows were invalid, and the first of them or -1.
-struct InvalidRows {
-  int64_t count, first;
 };
 
 /// s of rows x (n, n_dims) row-major to out (n,), without the mean. NaN or infinity where a row is invalid.
@@ -40,8 +37,4 @@ InvalidRows score_rows(const RowScoreRule& rule, const float* x, int64_t n, int6
 
 /// Gives NaN to scores (n,) that are not finite; `first` is the row of scores[0].
 InvalidRows mark_invalid(float* scores, int64_t n, int64_t first);
-
-/// Adds the invalid rows of one part to those of all parts.
-void add_invalid(const InvalidRows& part, InvalidRows& all);
-
 }  // namespace evtok

@@ -7,7 +7,8 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
+
+#include "evtok/invalid_rows.hpp"
 
 namespace evtok {
 
@@ -18,11 +19,6 @@ template <class T> struct ScalarLevels {
   const int64_t* ends;    // (D,): where the thresholds of each component end
   const int32_t* stride;  // (D,): factors of the mixed radix; the largest id is below 2^31
   bool right;             // a threshold is passed by values above it (true), or at it too (false)
-};
-
-struct InvalidRows {
-  int64_t count = 0;
-  int64_t first = std::numeric_limits<int64_t>::max();
 };
 
 /// x (n, D) row-major, borrowed; mask (n,) borrowed, 0 for a masked row, or null; ids (n,) written, all of
