@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -20,10 +19,10 @@ from types import TracebackType
 from typing import Self
 
 from evtok.errors import JobError, ShardError
+from evtok.jobs import lock
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _TEMPORARY = re.compile(r"\.[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\.[0-9a-f]{16}\.tmp")
-_LOCK = ".evtok-lock"
 
 
 class OutputFolder:
@@ -64,16 +63,17 @@ class OutputFolder:
     def lock(self) -> None:
         """Keep other jobs out until `close`; the kernel releases the lock when this process dies."""
         try:
-            self._lock = os.open(
-                _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=self._fd
-            )
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = lock.take(self._fd)
+        except BlockingIOError as error:
+            raise JobError(
+                f"{self.path}: another job is writing this folder; wait for it, or choose another folder"
+            ) from error
         except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES) and self._lock >= 0:
-                raise JobError(
-                    f"{self.path}: another job is writing this folder; wait for it, or choose another folder"
-                ) from error
             raise JobError(f"{self.path}: cannot lock the folder: {describe(error)}") from error
+
+    def is_locked(self) -> bool:
+        """Whether a job is writing this folder; takes no lock, and writes nothing."""
+        return lock.is_held(self._fd)
 
     def subfolder(self, name: str, *, create: bool = False) -> OutputFolder:
         """Open a folder directly below; a symbolic link is refused."""
@@ -103,6 +103,15 @@ class OutputFolder:
         with self.create(name) as file:
             file.write(data)
             file.commit()
+
+    def append(self, name: str) -> int:
+        """Return a descriptor that appends to a file of this folder, made when it is not there; links are refused."""
+        _check_name(name)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            return os.open(name, flags, 0o644, dir_fd=self._fd)
+        except OSError as error:
+            raise JobError(f"{self.path / name}: cannot open it: {describe(error)}") from error
 
     def open(self, name: str) -> int:
         """Return a descriptor of a regular file of this folder; links are refused.

@@ -22,6 +22,7 @@ from evtok.jobs.run import JobReport, job_folder, run_job
 from evtok.jobs.score_encoder import ScoreEncoder
 from evtok.jobs.score_file import FILE
 from evtok.jobs.score_product import COLUMN
+from evtok.jobs.watching import watched
 
 #: Less than a shard of tokens holds: scores can be a thousand times slower, and a task that is killed begins anew.
 EVENTS_PER_SHARD = 262_144
@@ -144,6 +145,7 @@ def score_files(
         ) as (source, plan),
         OutputFolder(path.parent) as home,
         job_folder(parts_of(path)) as folder,
+        watched(folder, progress) as told,
     ):
         require_own(folder, home, path.name)
         report = run_job(
@@ -153,19 +155,18 @@ def score_files(
             folder,
             threads=threads,
             allow_quarantine=allow_quarantine,
-            listener=progress,
+            listener=told,
         )
         merged, was_there = merge(folder, home, path.name, model)
         seconds = time.monotonic() - begin
-        if progress is not None:
-            progress(
-                {
-                    "event": "merge",
-                    "seconds": round(seconds, 3),
-                    "path": str(path),
-                    "bytes": merged.size,
-                    "sha256": merged.sha256,
-                    "was_there": was_there,
-                }
-            )
+        told(
+            {
+                "event": "merge",
+                "seconds": round(seconds, 3),
+                "path": str(path),
+                "bytes": merged.size,
+                "sha256": merged.sha256,
+                "was_there": was_there,
+            }
+        )
     return ScoreReport(path, merged.size, merged.sha256, was_there, report, seconds)

@@ -12,6 +12,7 @@ from evtok.jobs.plan import EVENTS_PER_SHARD
 from evtok.jobs.progress import Listener
 from evtok.jobs.run import JobReport, job_folder, run_job
 from evtok.jobs.token_product import TokenEncoder
+from evtok.jobs.watching import watched
 from evtok.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -81,6 +82,7 @@ def tokenize_files(
             allow_unreadable=allow_quarantine,
         ) as (source, plan),
         job_folder(output) as folder,
+        watched(folder, progress) as told,
     ):
         return run_job(
             source,
@@ -89,5 +91,5 @@ def tokenize_files(
             folder,
             threads=threads,
             allow_quarantine=allow_quarantine,
-            listener=progress,
+            listener=told,
         )
