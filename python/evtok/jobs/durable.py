@@ -54,10 +54,10 @@ class OutputFolder:
 
     def close(self) -> None:
         """Release the lock and the folder."""
-        if self._lock >= 0:
-            os.close(self._lock)
-        if self._fd >= 0:
-            os.close(self._fd)
+        for fd in (self._lock, self._fd):
+            if fd >= 0:
+                with contextlib.suppress(OSError):  # nothing was written through it, and it is closed in any case
+                    os.close(fd)
         self._fd = self._lock = -1
 
     def lock(self) -> None:
@@ -146,8 +146,12 @@ class OutputFolder:
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
         _check_name(name)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.unlink(name, dir_fd=self._fd)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise JobError(f"{self.path / name}: cannot remove it: {describe(error)}") from error
 
     def remove_temporaries(self, of: str = "") -> None:
         """Remove what dead jobs left of all files, or of one; only for the holder of the lock."""
@@ -160,11 +164,12 @@ class OutputFolder:
                 shutil.rmtree(name, dir_fd=self._fd)
 
     def adopt(self, name: str, make: Callable[[Path], object]) -> None:
-        """Make a folder by `make(path)` under a temporary name; it gets its name when it is whole."""
+        """Make a folder by `make(path)` within one of a temporary name; it gets its own name when it is whole."""
         _check_name(name)
-        temporary = _temporary(name)
-        path = self.path / temporary
+        workplace = self.path / _temporary(name)
+        path = workplace / name
         try:
+            workplace.mkdir()  # so that whatever `make` leaves when it is killed lies where the next job removes it
             make(path)
             for file in path.iterdir():
                 with file.open("rb") as opened:
@@ -172,8 +177,9 @@ class OutputFolder:
             path.rename(self.path / name)
             os.fsync(self._fd)
         except OSError as error:
-            shutil.rmtree(path, ignore_errors=True)
             raise JobError(f"{self.path / name}: cannot write the folder: {describe(error)}") from error
+        finally:
+            shutil.rmtree(workplace, ignore_errors=True)
 
     def temporaries(self) -> Iterator[str]:
         """Names that only an unfinished `AtomicFile` has."""

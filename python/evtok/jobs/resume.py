@@ -42,6 +42,9 @@ def begin(folder: OutputFolder, plan: Plan) -> Manifest:
     JobError
         The folder belongs to a job with other ingredients, or holds shards without a manifest.
     """
+    if quarantine.FOLDER in folder.names():
+        with folder.subfolder(quarantine.FOLDER) as below:
+            below.remove_temporaries()
     data = folder.read(manifests.NAME)
     if data is not None:
         found = Manifest.from_bytes(data, str(folder.path / manifests.NAME))
