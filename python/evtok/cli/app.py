@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evtok.cli import bench, codebook, report, score, status, train
+from evtok.cli import bench, codebook, report, retry, score, status, train
 from evtok.cli.options import Inputs, KeepOption, LogJsonOption, SchemaOption, names_of
 
 app = typer.Typer(
@@ -176,3 +176,4 @@ train.register(app)
 score.register(app)
 report.register(app)
 status.register(app)
+retry.register(app)

@@ -14,6 +14,7 @@ from evtok.detectors.registry import load_detector
 from evtok.errors import JobError
 from evtok.io import Schema
 from evtok.jobs.durable import OutputFolder, is_name
+from evtok.jobs.generation import take_over
 from evtok.jobs.merge import merge, parts_of, require_own
 from evtok.jobs.opening import planned
 from evtok.jobs.progress import Listener
@@ -80,6 +81,7 @@ def score_files(
     allow_quarantine: bool = False,
     events_per_shard: int = EVENTS_PER_SHARD,
     progress: Listener | None = None,
+    reuse: str | os.PathLike[str] | None = None,
 ) -> ScoreReport:
     """Score event files into one Parquet file that can be proven and resumed.
 
@@ -106,6 +108,9 @@ def score_files(
         Events of one part: what is lost when the job is killed.
     progress : callable, optional
         Called with each event of `evtok.jobs.progress`, a dict that JSON can hold.
+    reuse : path, optional
+        File of scores of an earlier job with the same ingredients, for an output of more or mended files: shards of
+        files that did not change since are taken over instead of being made again.
 
     Returns
     -------
@@ -148,6 +153,8 @@ def score_files(
         watched(folder, progress) as told,
     ):
         require_own(folder, home, path.name)
+        if reuse is not None:
+            take_over(folder, plan, reuse)
         report = run_job(
             source,
             encoder,

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evtok.errors import JobError, ShardError
-from evtok.jobs import log, merge, resume
+from evtok.jobs import log, resume
 from evtok.jobs import manifest as manifests
 from evtok.jobs.durable import OutputFolder
+from evtok.jobs.generation import job_folder_of
 from evtok.jobs.history import History
 from evtok.jobs.manifest import Manifest, read_record, require_manifest
 from evtok.jobs.record import Counts, ShardRecord
@@ -130,10 +131,7 @@ def status(folder: str | os.PathLike[str]) -> JobStatus:
     ShardError
         Its manifest is damaged.
     """
-    path = Path(folder)
-    parts = merge.parts_of(path)
-    if not (path / manifests.NAME).exists() and parts.is_dir():
-        path = parts
+    path = job_folder_of(folder)
     with OutputFolder(path, create=False) as opened:
         running = opened.is_locked()
         manifest = require_manifest(opened.read(manifests.NAME), str(path / manifests.NAME))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evtok.io import Schema
+from evtok.jobs.generation import take_over
 from evtok.jobs.opening import planned
 from evtok.jobs.plan import EVENTS_PER_SHARD
 from evtok.jobs.progress import Listener
@@ -28,6 +29,7 @@ def tokenize_files(
     keep: Sequence[str] | str | None = None,
     allow_quarantine: bool = False,
     progress: Listener | None = None,
+    reuse: str | os.PathLike[str] | None = None,
 ) -> JobReport:
     """Tokenize event files into a folder of shards that can be proven, resumed and memory-mapped.
 
@@ -56,6 +58,9 @@ def tokenize_files(
         ``output/quarantine`` and counted in either case.
     progress : callable, optional
         Called with each event of `evtok.jobs.progress`, a dict that JSON can hold.
+    reuse : path, optional
+        Folder of an earlier job with the same ingredients, for an output of more or mended files: shards of
+        files that did not change since are taken over instead of being made again.
 
     Returns
     -------
@@ -84,6 +89,8 @@ def tokenize_files(
         job_folder(output) as folder,
         watched(folder, progress) as told,
     ):
+        if reuse is not None:
+            take_over(folder, plan, reuse)
         return run_job(
             source,
             encoder,
