@@ -157,6 +157,7 @@ def test_p57_a_real_difference_exceeds_the_stated_noise() -> None:
     assert row["ratios"][0]["low"] > 1.2
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_p57_a_a_runs_lie_within_the_stated_noise() -> None:
     """Four A/A pairs; with 99.9 % each, that one of them misses is a matter of one run in 250, of two one in 10^5."""

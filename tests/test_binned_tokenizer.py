@@ -705,6 +705,7 @@ def test_a_failed_fit_keeps_the_old_one_and_no_encode_sees_half_of_it(
     assert not fresh.is_fitted
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_p18_more_than_2_to_the_31_objects() -> None:
     """The ids of the last objects are right when there are more than 2**31; the values are one page of zeros."""

@@ -23,6 +23,7 @@ OPTIONAL = [
 # ---- import -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_import_costs_at_most_30_ms_more_than_numpy() -> None:
     """CPU time by its median, wall time by its minimum: other processes may compete for this machine."""
     code = """

@@ -43,6 +43,7 @@ def test_p24_many_python_threads_at_once() -> None:
     assert (len(right), all(right)) == (8000, True)
 
 
+@pytest.mark.alone
 def test_p24_the_gil_is_released() -> None:
     """A Python thread makes progress while another one is inside a kernel."""
     x = np.random.default_rng(2).normal(size=5_000_000)
@@ -194,6 +195,7 @@ def interrupted(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str
         process.kill()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("delay", [0.05, 0.33, 0.71])
 @pytest.mark.parametrize("interrupted", [1, 4], indirect=True, ids=lambda n: f"{n} threads")
 def test_p29_ctrl_c_stops_a_kernel(interrupted: subprocess.Popen[str], delay: float) -> None:

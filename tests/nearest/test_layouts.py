@@ -279,6 +279,7 @@ def test_p17_memory_grows_with_rows_and_codes_not_with_their_product(
 # ---- P18: more than 2^31 ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_p18_more_than_two_to_the_31_elements() -> None:
     """Rows of zeros on pages that were never written, which all are one page of memory; the last rows are not zero."""

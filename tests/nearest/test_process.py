@@ -110,6 +110,7 @@ def test_p24_many_python_threads_share_a_codebook(n_codes: int, n_dims: int) -> 
     assert (len(right), all(right)) == (8 * 105, True)
 
 
+@pytest.mark.alone
 def test_p24_the_gil_is_released() -> None:
     """A Python thread makes progress while another one searches, and while one prepares a codebook."""
     codes = problem("gaussian", 1, 4096, 64)[1]
@@ -192,6 +193,7 @@ def interrupted(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str
         process.kill()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "interrupted",
     [((8192, 4), 1, 1), ((8192, 4), 1, 3), ((16384, 64), 1, 2), ((16384, 64), 2, 2), ((100, 3), 5, 2)],

@@ -327,6 +327,7 @@ def test_p26_a_forked_child_scores() -> None:
     assert lines(code) == ["0", "True"]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("call", ["head.nll(hidden, targets, threads=2)", "nll_from_logits(hidden, targets)"])
 def test_p29_ctrl_c_stops_a_call(call: str) -> None:
     """KeyboardInterrupt within 0.2 s, and the next call works."""
