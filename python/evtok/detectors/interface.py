@@ -71,6 +71,10 @@ class Detector(ABC):
     def from_artefact(cls, config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
         """Make the detector from the content of its artefact, trusting nothing."""
 
+    def _lacks(self, backend: Literal["native", "torch"]) -> str:
+        """Say why this detector, with its settings, cannot score with one of the `BACKENDS`; "" where it can."""
+        return ""
+
     def _unusable(self, data: Any) -> tuple[npt.NDArray[np.bool_], str]:
         """Return which of the events that `inputs` gave this detector cannot use (n,), and why, as "is too long"."""
         return np.zeros(len(data), np.bool_), ""
@@ -153,7 +157,7 @@ class Detector(ABC):
             What `inputs` reads: detectors of tokens take `Tokens` of their own tokenizer, and `Events`, which they
             encode; detectors of features take arrays, and `Events`, whose quantities they compute.
         backend : {"auto", "native", "torch"}
-            Who computes.
+            Who computes: evtok's own kernels, or torch. "auto" takes what `backend` names.
         on_invalid : {"raise", "sentinel"}
             What to do with events that have no score, such as those with a NaN or without any token: raise, or give
             them NaN.
@@ -172,7 +176,7 @@ class Detector(ABC):
         FingerprintError
             Tokens of another tokenizer.
         MissingBackendError
-            A backend that this detector does not have.
+            A backend that this detector does not have; the message says why.
         """
         if not self.is_fitted:
             raise ValueError(f"this {self.KIND} detector has nothing to score with: call fit first")
@@ -197,15 +201,22 @@ class Detector(ABC):
         valid[read.valid] = ~unusable
         return Read(read.data[~unusable], valid)
 
+    @property
+    def backend(self) -> Literal["native", "torch"]:
+        """Who computes a score with ``backend="auto"``: the first of `BACKENDS` that can serve this detector."""
+        return next((one for one in self.BACKENDS if not self._lacks(one)), self.BACKENDS[0])
+
     def _backend(self, asked: Backend) -> Literal["native", "torch"]:
         if asked == "auto":
-            return self.BACKENDS[0]
+            asked = self.backend
         if asked not in ("native", "torch"):
             raise ValueError(f"backend: expected 'auto', 'native' or 'torch', got {asked!r}")
         if asked not in self.BACKENDS:
             raise MissingBackendError(
                 f"backend: a {self.KIND} detector scores with {' or '.join(self.BACKENDS)}, not with {asked}"
             )
+        if why := self._lacks(asked):
+            raise MissingBackendError(f"backend: this {self.KIND} detector cannot score with {asked}: {why}")
         return asked
 
     # ---- files ------------------------------------------------------------------------------------------------

@@ -27,9 +27,9 @@ class ScoreEncoder(Encoder):
         if not detector.is_fitted:
             raise JobError("detector: it is not fitted yet; call fit first")
         self._detector = detector
-        backend = detector.BACKENDS[0]
-        torch = str(require("torch", extra="torch").__version__) if backend == "torch" else ""
-        self.product = ScoreProduct(detector.KIND, backend, torch, EVENTS_PER_CALL)
+        self._backend = detector.backend
+        torch = str(require("torch", extra="torch").__version__) if self._backend == "torch" else ""
+        self.product = ScoreProduct(detector.KIND, self._backend, torch, EVENTS_PER_CALL)
         self.fingerprint = detector.fingerprint
         self.required_columns = detector.inputs.required_columns
         self.required_fields = detector.inputs.required_fields
@@ -38,7 +38,7 @@ class ScoreEncoder(Encoder):
     def encode(  # noqa: D102
         self, events: Events, columns: Mapping[str, Array], *, name: str, threads: int | None
     ) -> Encoded:
-        scores = self._detector.score(events, on_invalid="sentinel", threads=threads)
+        scores = self._detector.score(events, backend=self._backend, on_invalid="sentinel", threads=threads)
         if scores.shape != (len(events),) or scores.dtype != DTYPE:
             raise JobError(
                 f"{name}: the detector gave {scores.dtype} {scores.shape} for {len(events)} events, not one "
@@ -67,7 +67,7 @@ class ScoreEncoder(Encoder):
 
     def _reason(self, event: Events, score: np.float32) -> str:
         try:
-            self._detector.score(event)
+            self._detector.score(event, backend=self._backend)
         except EvtokError as error:
             return str(error)
         return f"its score is {score}"

@@ -47,7 +47,8 @@ def _origin(content: ScoreContent) -> str:
         parts.append(f"{repr(content.detector).strip('<>')}.")
     run = getattr(content.main.parts[0].scores, "run", None) or {}
     if run.get("evtok"):
-        parts.append(f"Scored with evtok {run['evtok']}, numerics version {run.get('numerics')}.")
+        by = f", {run['backend']} backend" if run.get("backend") else ""
+        parts.append(f"Scored with evtok {run['evtok']}{by}, numerics version {run.get('numerics')}.")
     counts = [counts_of(part) for part in content.main.parts]
     if all("read" in one and "quarantined" in one for one in counts):
         read, lost = (sum(one[name] for one in counts) for name in ("read", "quarantined"))
