@@ -148,6 +148,26 @@ def test_p36_a_flipped_bit_in_checksummed_hdf5_is_an_error(tmp_path: Path) -> No
         read(path, "padded")
 
 
+def test_p36_a_flipped_bit_in_a_parquet_page_with_a_checksum_is_an_error(tmp_path: Path) -> None:
+    """Uncompressed floats, of which any bits make a number: the checksum alone can tell."""
+    path = tmp_path / "x.parquet"
+    pq.write_table(
+        pa.table({"Jet_pt": [[1.0, 2.0]], "Jet_eta": [[0.5, 0.25]], "MET_pt": [1.5]}),
+        path,
+        write_page_checksum=True,
+        use_dictionary=False,
+        compression="none",
+    )
+    data = bytearray(path.read_bytes())
+    place = data.index(np.float64(1.5).tobytes())
+    for bit in range(64):
+        data[place + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        data[place + bit // 8] ^= 1 << bit % 8
+        with pytest.raises(InputFileError, match=r"(?i)crc|checksum"):
+            read(path, SCHEMA)
+
+
 def test_p21_an_error_names_the_branch_and_the_entries(tmp_path: Path) -> None:
     path = tmp_path / "tree.root"
     tree(path)

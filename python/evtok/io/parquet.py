@@ -48,6 +48,7 @@ class ParquetFile(ColumnarFile):
                     self._handle or path,
                     pre_buffer=location.is_url,
                     buffer_size=0 if location.is_url else _BUFFER,
+                    page_checksum_verification=True,  # of the pages that have one
                 )
                 metadata = self._file.metadata
                 self._paths = _leaf_paths(self._file.schema)
