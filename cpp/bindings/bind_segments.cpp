@@ -29,13 +29,13 @@ py::tuple reduce(const In<T>& values, const In<int64_t>& offsets, const std::opt
   const int64_t n = offsets.shape(0) - 1;
   const Segments<T> events{values.data(), weights ? weights->data() : nullptr, 0, offsets.data()};
   const SegmentRule rule{static_cast<Reduction>(reduction), k, empty};
-  const uint8_t* codes = types ? types->data() : nullptr;
-  const T* of_types = type_weights ? type_weights->data() : nullptr;
+  TypeWeights<T> by_type;
+  if (types) by_type = {types->data(), type_weights->data(), type_weights->shape(0)};
   T* result = output_1d(out, "out", n);
   InvalidSegments invalid;
   {
     const py::gil_scoped_release release;  // raw pointers only from here
-    invalid = reduce_segments(events, n, codes, of_types, rule, threads, result);
+    invalid = reduce_segments(events, n, by_type, rule, threads, result);
   }
   return py::make_tuple(invalid.count, invalid.first);
 }

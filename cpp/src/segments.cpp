@@ -112,24 +112,44 @@ template <class T> ReduceSegments<T> kernel_for(const SegmentRule& rule) {
   return reduce_scalar<T>;
 }
 
+// The weights of n values, by their types from `types` on; `eight` holds those of all types where there are
+// up to 8.
+template <class T>
+void look_up(const uint8_t* types, int64_t n, const T* of_types, const float* eight, T* weights) {
+#ifdef EVTOK_X86
+  if constexpr (std::is_same_v<T, float>)
+    if (eight != nullptr) return weights_of_types_avx2(types, n, eight, weights);
+#else
+  (void)eight;
+#endif
+  for (int64_t i = 0; i < n; ++i) weights[i] = of_types[types[i]];
+}
+
 // Calls reduce(events with weights, begin, end) for runs of events whose weights fit into L1.
 template <class T, class Reduce>
-void with_type_weights(const Segments<T>& events, const uint8_t* types, const T* type_weights, int64_t begin,
-                       int64_t end, const Reduce& reduce) {
+void with_type_weights(const Segments<T>& events, const TypeWeights<T>& types, int64_t begin, int64_t end,
+                       const Reduce& reduce) {
   const int64_t* offsets = events.offsets;
+  float eight[8] = {};
+  bool few = false;
+  if constexpr (std::is_same_v<T, float>) {
+    few = types.n_types <= 8 && active_isa() >= Isa::avx2;
+    if (few) std::copy_n(types.weights, types.n_types, eight);
+  }
   std::vector<T> weights;
   while (begin < end) {
     const int64_t first = offsets[begin];
     int64_t stop = begin + 1;
     while (stop < end && offsets[stop + 1] - first <= kTypedObjects) ++stop;
-    weights.resize(static_cast<size_t>(offsets[stop] - first));
+    const int64_t n = offsets[stop] - first;
+    weights.resize(static_cast<size_t>(n));
     T* w = weights.data();
-    for (int64_t i = first; i < offsets[stop]; ++i) w[i - first] = type_weights[types[i]];
+    look_up(types.types + first, n, types.weights, few ? eight : nullptr, w);
     if (events.weights != nullptr)
-      for (int64_t i = first; i < offsets[stop]; ++i) {
-        const T own = events.weights[i - events.weights_from];
+      for (int64_t i = 0; i < n; ++i) {
+        const T own = events.weights[first + i - events.weights_from];
         // Below 0 is invalid, though the product with a type of weight 0 would not show it.
-        w[i - first] = own < 0 ? std::numeric_limits<T>::quiet_NaN() : w[i - first] * own;
+        w[i] = own < 0 ? std::numeric_limits<T>::quiet_NaN() : w[i] * own;
       }
     reduce(Segments<T>{events.values, w, first, offsets}, begin, stop);
     begin = stop;
@@ -148,8 +168,8 @@ int64_t reduce_segments_f64_scalar(const Segments<double>& events, const Segment
 }
 
 template <class T>
-InvalidSegments reduce_segments(const Segments<T>& events, int64_t n_events, const uint8_t* types,
-                                const T* type_weights, const SegmentRule& rule, int threads, T* out) {
+InvalidSegments reduce_segments(const Segments<T>& events, int64_t n_events, const TypeWeights<T>& types,
+                                const SegmentRule& rule, int threads, T* out) {
   const ReduceSegments<T> kernel = kernel_for<T>(rule);
   InvalidSegments invalid{0, -1};
   std::mutex guard;
@@ -163,17 +183,17 @@ InvalidSegments reduce_segments(const Segments<T>& events, int64_t n_events, con
     invalid.count += count;
   };
   parallel_for_events(events.offsets, n_events, kGrain, threads, [&](int64_t begin, int64_t end) {
-    if (types == nullptr)
+    if (types.types == nullptr)
       reduce(events, begin, end);
     else
-      with_type_weights(events, types, type_weights, begin, end, reduce);
+      with_type_weights(events, types, begin, end, reduce);
   });
   return invalid;
 }
 
-template InvalidSegments reduce_segments<float>(const Segments<float>&, int64_t, const uint8_t*, const float*,
+template InvalidSegments reduce_segments<float>(const Segments<float>&, int64_t, const TypeWeights<float>&,
                                                 const SegmentRule&, int, float*);
-template InvalidSegments reduce_segments<double>(const Segments<double>&, int64_t, const uint8_t*,
-                                                 const double*, const SegmentRule&, int, double*);
+template InvalidSegments reduce_segments<double>(const Segments<double>&, int64_t, const TypeWeights<double>&,
+                                                 const SegmentRule&, int, double*);
 
 }  // namespace evtok

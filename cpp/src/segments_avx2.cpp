@@ -108,20 +108,17 @@ struct F32 {
   using Vector = __m256;
   static constexpr int64_t width = 8;
   static EVTOK_INSIDE Vector all(float x) { return _mm256_set1_ps(x); }
+  static EVTOK_INSIDE Vector load(const float* p) { return _mm256_loadu_ps(p); }
   static EVTOK_INSIDE Vector load(const float* p, __m256i lanes) { return _mm256_maskload_ps(p, lanes); }
   static EVTOK_INSIDE __m256i lanes(int64_t n) { return first_lanes(n); }
   static EVTOK_INSIDE Vector as_vector(__m256i lanes) { return _mm256_castsi256_ps(lanes); }
   static EVTOK_INSIDE Vector mul(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+  static EVTOK_INSIDE Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
   static EVTOK_INSIDE Vector max(Vector a, Vector b) { return _mm256_max_ps(a, b); }
   static EVTOK_INSIDE Vector min(Vector a, Vector b) { return _mm256_min_ps(a, b); }
   static EVTOK_INSIDE Vector either(Vector a, Vector b) { return _mm256_or_ps(a, b); }
-  static EVTOK_INSIDE Vector both(Vector a, Vector b) { return _mm256_and_ps(a, b); }
   static EVTOK_INSIDE Vector choose(Vector otherwise, Vector chosen, Vector where) {
     return _mm256_blendv_ps(otherwise, chosen, where);
-  }
-  /// Where x is NaN or infinite.
-  static EVTOK_INSIDE Vector not_finite(Vector x) {
-    return _mm256_cmp_ps(_mm256_sub_ps(x, x), _mm256_setzero_ps(), _CMP_NEQ_UQ);
   }
   static EVTOK_INSIDE Vector below_zero(Vector x) {
     return _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NGE_UQ);
@@ -145,21 +142,19 @@ struct F64 {
   using Vector = __m256d;
   static constexpr int64_t width = 4;
   static EVTOK_INSIDE Vector all(double x) { return _mm256_set1_pd(x); }
+  static EVTOK_INSIDE Vector load(const double* p) { return _mm256_loadu_pd(p); }
   static EVTOK_INSIDE Vector load(const double* p, __m256i lanes) { return _mm256_maskload_pd(p, lanes); }
   static EVTOK_INSIDE __m256i lanes(int64_t n) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
   }
   static EVTOK_INSIDE Vector as_vector(__m256i lanes) { return _mm256_castsi256_pd(lanes); }
   static EVTOK_INSIDE Vector mul(Vector a, Vector b) { return _mm256_mul_pd(a, b); }
+  static EVTOK_INSIDE Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_pd(a, b, c); }
   static EVTOK_INSIDE Vector max(Vector a, Vector b) { return _mm256_max_pd(a, b); }
   static EVTOK_INSIDE Vector min(Vector a, Vector b) { return _mm256_min_pd(a, b); }
   static EVTOK_INSIDE Vector either(Vector a, Vector b) { return _mm256_or_pd(a, b); }
-  static EVTOK_INSIDE Vector both(Vector a, Vector b) { return _mm256_and_pd(a, b); }
   static EVTOK_INSIDE Vector choose(Vector otherwise, Vector chosen, Vector where) {
     return _mm256_blendv_pd(otherwise, chosen, where);
-  }
-  static EVTOK_INSIDE Vector not_finite(Vector x) {
-    return _mm256_cmp_pd(_mm256_sub_pd(x, x), _mm256_setzero_pd(), _CMP_NEQ_UQ);
   }
   static EVTOK_INSIDE Vector below_zero(Vector x) {
     return _mm256_cmp_pd(x, _mm256_setzero_pd(), _CMP_NGE_UQ);
@@ -206,30 +201,31 @@ int64_t largest(const Segments<typename S::Value>& events, const SegmentRule& ru
   using Vector = typename S::Vector;
   const T empty = static_cast<T>(rule.empty);
   const Vector lowest = S::all(-kInfinity);
-  const __m256i every = S::lanes(S::width);
   int64_t invalid = 0;
   for (int64_t e = begin; e < end; ++e) {
     const int64_t start = events.offsets[e], n = events.offsets[e + 1] - start;
     const T* v = events.values + start;
     const T* w = kWeighted ? events.weights + (start - events.weights_from) : nullptr;
     Largest<S, kLargest> top;
-    Vector bad = S::all(0);
+    Vector below_zero = S::all(0);  // where a weight is
+    Vector zero = S::all(0);        // stays 0 while all products are finite
     int64_t counted = kWeighted ? 0 : n;
-    const auto take = [&](int64_t i, __m256i lanes) __attribute__((always_inline)) {
-      Vector u = S::load(v + i, lanes), kept = S::as_vector(lanes);
+    const auto take = [&]<bool kAll>(int64_t i, __m256i lanes) __attribute__((always_inline)) {
+      Vector u = kAll ? S::load(v + i) : S::load(v + i, lanes);
+      Vector kept = S::as_vector(lanes);
       if constexpr (kWeighted) {
-        const Vector weight = S::load(w + i, lanes);
+        const Vector weight = kAll ? S::load(w + i) : S::load(w + i, lanes);
         u = S::mul(u, weight);
-        bad = S::either(bad, S::below_zero(weight));
-        kept = S::both(kept, S::not_zero(weight));
+        below_zero = S::either(below_zero, S::below_zero(weight));
+        kept = S::not_zero(weight);  // lanes beside the event have the weight 0
         counted += S::count(kept);
       }
-      bad = S::either(bad, S::not_finite(u));
-      top.insert(S::choose(lowest, u, kept));
+      zero = S::fma(u, S::all(0), zero);
+      top.insert(kAll && !kWeighted ? u : S::choose(lowest, u, kept));
     };
     int64_t i = 0;
-    for (; i + S::width <= n; i += S::width) take(i, every);
-    if (i < n) take(i, S::lanes(n - i));
+    for (; i + S::width <= n; i += S::width) take.template operator()<true>(i, __m256i{});
+    if (i < n) take.template operator()<false>(i, S::lanes(n - i));
     top.template fold<0>();
     top.template fold<1>();
     if constexpr (S::folds == 3) top.template fold<2>();
@@ -238,7 +234,7 @@ int64_t largest(const Segments<typename S::Value>& events, const SegmentRule& ru
     const int64_t number = counted < kLargest ? counted : kLargest;
     // A maximum is one value: neither the sum from +0 nor the division by 1 rounds it.
     T result = static_cast<T>(kLargest == 1 ? sum : sum / static_cast<double>(number));
-    bool wrong = S::count(bad) != 0;
+    bool wrong = S::count(S::either(below_zero, S::not_zero(zero))) != 0;
     if (counted == 0)
       result = empty;
     else
@@ -259,6 +255,16 @@ int64_t top_means(const Segments<float>& events, const SegmentRule& rule, int64_
 }
 
 }  // namespace
+
+void weights_of_types_avx2(const uint8_t* types, int64_t n, const float* of_types, float* weights) {
+  const __m256 table = _mm256_loadu_ps(of_types);
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const __m256i type = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(types + i)));
+    _mm256_storeu_ps(weights + i, _mm256_permutevar8x32_ps(table, type));
+  }
+  for (; i < n; ++i) weights[i] = of_types[types[i]];
+}
 
 int64_t reduce_segments_f32_avx2(const Segments<float>& events, const SegmentRule& rule, int64_t begin,
                                  int64_t end, float* out) {

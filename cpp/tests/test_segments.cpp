@@ -29,6 +29,7 @@ template <class T> Problem<T> draw(int64_t n_events, int64_t most, bool hostile,
   Problem<T> problem;
   std::normal_distribution<T> normal(0, 3);
   problem.type_weights = {T{1}, T{0}, T{0.375}, T{2.5}};
+  if (most == 40) problem.type_weights.resize(11, T{1.25});
   for (int64_t e = 0; e < n_events; ++e) {
     const auto n = static_cast<int64_t>(random() % static_cast<uint64_t>(most + 1));
     for (int64_t i = 0; i < n; ++i) {
@@ -97,8 +98,10 @@ void compare(const Problem<T>& problem, bool weighted, bool typed, const Segment
   std::vector<T> out(static_cast<size_t>(n) + 1, kGuard);
   const Segments<T> events{problem.values.data(), weighted ? problem.weights.data() : nullptr, 0,
                            problem.offsets.data()};
-  const InvalidSegments invalid = reduce_segments(events, n, typed ? problem.types.data() : nullptr,
-                                                  problem.type_weights.data(), rule, threads, out.data());
+  const TypeWeights<T> by_type{problem.types.data(), problem.type_weights.data(),
+                               static_cast<int64_t>(problem.type_weights.size())};
+  const InvalidSegments invalid =
+      reduce_segments(events, n, typed ? by_type : TypeWeights<T>{}, rule, threads, out.data());
   int64_t count = 0, first = -1;
   bool equal = out.back() == kGuard;
   for (int64_t e = 0; e < n; ++e) {

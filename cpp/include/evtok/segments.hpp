@@ -31,6 +31,13 @@ template <class T> struct Segments {
   const int64_t* offsets;  // (n_events + 1,), checked
 };
 
+/// Weights by type, borrowed; null where values have no types.
+template <class T> struct TypeWeights {
+  const uint8_t* types = nullptr;  // (offsets[n_events],), each below n_types
+  const T* weights = nullptr;      // (n_types,)
+  int64_t n_types = 0;
+};
+
 struct SegmentRule {
   Reduction reduction;
   int64_t k;     // of top_mean, at least 1
@@ -55,14 +62,18 @@ int64_t reduce_segments_f64_avx2(const Segments<double>&, const SegmentRule&, in
 /// The largest k of top_mean that reduce_segments_f32_avx2 takes.
 inline constexpr int64_t kMostInVectors = 8;
 
-/// Every event of `events` to out (n_events,). types (offsets[n_events],) or null; type_weights has an entry
-/// for each type that occurs.
+/// The weight of each type of types (n,) to weights (n,); of_types (8,), types below 8.
+void weights_of_types_avx2(const uint8_t* types, int64_t n, const float* of_types, float* weights);
+
+/// Every event of `events` to out (n_events,).
 template <class T>
-InvalidSegments reduce_segments(const Segments<T>& events, int64_t n_events, const uint8_t* types,
-                                const T* type_weights, const SegmentRule& rule, int threads, T* out);
-extern template InvalidSegments reduce_segments<float>(const Segments<float>&, int64_t, const uint8_t*,
-                                                       const float*, const SegmentRule&, int, float*);
-extern template InvalidSegments reduce_segments<double>(const Segments<double>&, int64_t, const uint8_t*,
-                                                        const double*, const SegmentRule&, int, double*);
+InvalidSegments reduce_segments(const Segments<T>& events, int64_t n_events, const TypeWeights<T>& types,
+                                const SegmentRule& rule, int threads, T* out);
+extern template InvalidSegments reduce_segments<float>(const Segments<float>&, int64_t,
+                                                       const TypeWeights<float>&, const SegmentRule&, int,
+                                                       float*);
+extern template InvalidSegments reduce_segments<double>(const Segments<double>&, int64_t,
+                                                        const TypeWeights<double>&, const SegmentRule&, int,
+                                                        double*);
 
 }  // namespace evtok
