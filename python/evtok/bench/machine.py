@@ -20,7 +20,7 @@ from evtok.bench.statistics import summary
 #: Packages that benchmarks compare with or depend on.
 PEERS = (
     *("numpy", "torch", "numba", "pandas", "pyarrow", "uproot", "awkward"),
-    *("faiss-cpu", "scikit-learn", "scipy", "vector-quantize-pytorch"),
+    *("faiss-cpu", "scikit-learn", "scipy", "vector-quantize-pytorch", "onnxruntime"),
 )
 
 _CPU0 = Path("/sys/devices/system/cpu/cpu0")

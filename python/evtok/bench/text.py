@@ -73,9 +73,10 @@ def of_limit(limit: dict[str, Any]) -> str:
     """Say how much of a limit of the machine was used."""
     share = f"{100 * limit['median']:.0f} % of the {limit['limit']}"
     if "operations_per_unit" in limit:
+        full = limit["limit_operations_per_second"]
         return (
-            f"{share}, {scaled(limit['limit_operations_per_second'])}flop/s, at {limit['operations_per_unit']:g} "
-            f"({limit['counting']})"
+            f"{share}, {scaled(limit['median'] * full)}flop/s of {scaled(full)}flop/s, at "
+            f"{limit['operations_per_unit']:g} ({limit['counting']})"
         )
     return (
         f"{share} bandwidth, {scaled(limit['limit_bytes_per_second'])}B/s, at {limit['bytes_per_unit']:g} bytes "
