@@ -23,5 +23,6 @@ void bind_scalar_quantizer(pybind11::module_& m);
 void bind_segments(pybind11::module_& m);
 void bind_row_scores(pybind11::module_& m);
 void bind_token_nll(pybind11::module_& m);
+void bind_encoder(pybind11::module_& m);
 
 }  // namespace evtok::bindings

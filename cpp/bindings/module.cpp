@@ -23,4 +23,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_segments(m);
   bind_row_scores(m);
   bind_token_nll(m);
+  bind_encoder(m);
 }

@@ -31,6 +31,39 @@ bool interrupted() {
   return check != nullptr && check();
 }
 
+// Asks every 50 ms, on the thread that called a loop. `stop` is that of the loop, null while it runs
+// serially.
+struct StopCheck {
+  const std::atomic<bool>* stop = nullptr;
+  bool asks = false;
+  Clock::time_point last{};
+  bool pressed = false;
+
+  // True when Ctrl-C was pressed; stays so.
+  bool due() {
+    if (!asks || pressed) return pressed;
+    const auto now = Clock::now();
+    if (now - last < kCheckEvery) return false;
+    last = now;
+    return pressed = interrupted();
+  }
+};
+thread_local StopCheck stop_check;
+
+// Sets this thread's check while it lives.
+class StopCheckScope {
+public:
+  StopCheckScope(const std::atomic<bool>* stop, bool asks) : before_(stop_check) {
+    stop_check = {stop, asks, Clock::now(), false};
+  }
+  ~StopCheckScope() { stop_check = before_; }
+  StopCheckScope(const StopCheckScope&) = delete;
+  StopCheckScope& operator=(const StopCheckScope&) = delete;
+
+private:
+  StopCheck before_;
+};
+
 // One parallel_for call. Lives on the caller's stack; the caller leaves only when `active` is zero.
 struct Loop {
   const int64_t n, grain;
@@ -133,11 +166,12 @@ void Pool::work() {
     std::exception_ptr error;
     try {
       const FloatEnvironment environment;
+      const StopCheckScope scope(&loop.stop, false);
       while (loop.run_chunk()) {
       }
     } catch (...) {
-      error = std::current_exception();
-      loop.stop.store(true, std::memory_order_relaxed);
+      // Where the loop has been stopped already, who stopped it says why.
+      if (!loop.stop.exchange(true)) error = std::current_exception();
     }
     lock.lock();
     if (error && !loop.error) loop.error = error;
@@ -157,16 +191,14 @@ void Pool::run(Loop& loop) {
   std::exception_ptr error;
   bool cancelled = false;
   try {
-    auto last_check = Clock::now();
-    while (loop.run_chunk()) {
-      if (const auto now = Clock::now(); now - last_check >= kCheckEvery) {
-        last_check = now;
-        if (interrupted()) {
-          cancelled = true;
-          break;
-        }
+    const StopCheckScope scope(&loop.stop, true);
+    try {
+      while (loop.run_chunk() && !stop_check.due()) {
       }
+    } catch (const Cancelled&) {
+      if (!stop_check.pressed && !loop.stop.load()) throw;  // else check_stop threw it
     }
+    cancelled = stop_check.pressed;
   } catch (...) {
     error = std::current_exception();
   }
@@ -192,15 +224,14 @@ void Pool::run(Loop& loop) {
 }
 
 void run_serially(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
-  const bool may_check = !inside_loop;  // a nested call leaves the check to the outer loop's caller
-  auto last_check = Clock::now();
+  if (inside_loop) {  // a nested call leaves the check to the outer loop's caller
+    for (int64_t begin = 0; begin < n; begin += grain) body(begin, std::min(n, begin + grain));
+    return;
+  }
+  const StopCheckScope scope(nullptr, true);
   for (int64_t begin = 0; begin < n; begin += grain) {
     body(begin, std::min(n, begin + grain));
-    if (!may_check) continue;
-    if (const auto now = Clock::now(); now - last_check >= kCheckEvery) {
-      last_check = now;
-      if (interrupted()) throw Cancelled{};
-    }
+    if (stop_check.due()) throw Cancelled{};
   }
 }
 
@@ -258,6 +289,11 @@ void parallel_for(int64_t n, int64_t grain, int threads, const std::function<voi
     ~Inside() { inside_loop = false; }
   } inside;
   the_pool().run(loop);
+}
+
+void check_stop() {
+  if (stop_check.stop != nullptr && stop_check.stop->load(std::memory_order_relaxed)) throw Cancelled{};
+  if (stop_check.due()) throw Cancelled{};
 }
 
 void parallel_for_events(const int64_t* offsets, int64_t n_events, int64_t grain, int threads,

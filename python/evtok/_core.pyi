@@ -237,6 +237,50 @@ class TokenHead:
         out: npt.NDArray[np.float32],
     ) -> tuple[int, int, bool]: ...
 
+class Encoder:
+    def __init__(
+        self,
+        layers: Sequence[dict[str, npt.NDArray[np.float32]]],
+        heads: int,
+        activation: str,
+        norm_first: bool,
+        eps: float,
+        norm: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None] | None,
+        precision: str,
+        threads: int,
+    ) -> None: ...
+    def forward(
+        self, x: npt.NDArray[np.float32], offsets: npt.NDArray[np.int64], threads: int
+    ) -> npt.NDArray[np.float32]: ...
+    def run(
+        self, x: npt.NDArray[np.float32], offsets: npt.NDArray[np.int64], threads: int
+    ) -> tuple[npt.NDArray[np.float32], int, int, bool]: ...
+    @property
+    def limit(self) -> float: ...
+
+class MaskedTokenNetwork:
+    def __init__(
+        self,
+        encoder: Encoder,
+        embedding: npt.NDArray[np.float32],
+        positions: npt.NDArray[np.float32] | None,
+        head: TokenHead,
+        mask_id: int,
+    ) -> None: ...
+    def pass_nll(
+        self,
+        ids: npt.NDArray[np.int32],
+        offsets: npt.NDArray[np.int64],
+        pass_events: npt.NDArray[np.int64],
+        asked_offsets: npt.NDArray[np.int64],
+        asked_places: npt.NDArray[np.int32],
+        hides: bool,
+        threads: int,
+    ) -> npt.NDArray[np.float32]: ...
+    def encode(
+        self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], threads: int
+    ) -> npt.NDArray[np.float32]: ...
+
 def nll_from_logits(
     logits: npt.NDArray[np.float32],
     targets: npt.NDArray[np.int64],

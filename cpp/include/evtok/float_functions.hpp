@@ -28,6 +28,7 @@ struct FloatLane {
   static EVTOK_FORMULA float add(float a, float b) { return a + b; }
   static EVTOK_FORMULA float sub(float a, float b) { return a - b; }
   static EVTOK_FORMULA float mul(float a, float b) { return a * b; }
+  static EVTOK_FORMULA float div(float a, float b) { return a / b; }
   static EVTOK_FORMULA float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
   static EVTOK_FORMULA float min(float a, float b) { return a < b ? a : b; }
   static EVTOK_FORMULA float max(float a, float b) { return a > b ? a : b; }

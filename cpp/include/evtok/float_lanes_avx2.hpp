@@ -11,6 +11,7 @@ struct Avx2Float : Avx2F32 {
   using Whole = __m256i;
   static EVTOK_FORMULA Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
   static EVTOK_FORMULA Vector mul(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+  static EVTOK_FORMULA Vector div(Vector a, Vector b) { return _mm256_div_ps(a, b); }
   static EVTOK_FORMULA Whole bits(Vector a) { return _mm256_castps_si256(a); }
   static EVTOK_FORMULA Whole whole(int32_t i) { return _mm256_set1_epi32(i); }
   static EVTOK_FORMULA Whole sub_whole(Whole a, Whole b) { return _mm256_sub_epi32(a, b); }

@@ -11,6 +11,7 @@ struct Avx512Float : Avx512F32 {
   using Whole = __m512i;
   static EVTOK_FORMULA Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
   static EVTOK_FORMULA Vector mul(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+  static EVTOK_FORMULA Vector div(Vector a, Vector b) { return _mm512_div_ps(a, b); }
   static EVTOK_FORMULA Whole bits(Vector a) { return _mm512_castps_si512(a); }
   static EVTOK_FORMULA Whole whole(int32_t i) { return _mm512_set1_epi32(i); }
   static EVTOK_FORMULA Whole sub_whole(Whole a, Whole b) { return _mm512_sub_epi32(a, b); }

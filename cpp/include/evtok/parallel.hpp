@@ -43,7 +43,11 @@ int checked_threads(int threads);
 /// stopped.
 void parallel_for(int64_t n, int64_t grain, int threads, const std::function<void(int64_t, int64_t)>& body);
 
-/// The same over events [0, n_events): a chunk takes whole events of together about `grain` objects and
+/// For the bodies of loops whose chunks take long: throws Cancelled once the loop is to end. On the thread
+/// that called the loop it asks the interrupt check, every 50 ms; outside of a loop it does nothing.
+void check_stop();
+
+/// parallel_for over events [0, n_events): a chunk takes whole events of together about `grain` objects and
 /// events, however unequal they are. offsets (n_events + 1,) not decreasing, borrowed.
 void parallel_for_events(const int64_t* offsets, int64_t n_events, int64_t grain, int threads,
                          const std::function<void(int64_t, int64_t)>& body);

@@ -2,8 +2,8 @@
 
 Every function takes NumPy arrays or torch tensors on the CPU and returns the same kind. Higher means less like what
 the parameters were made from. The contracts are in ``cpp/include/evtok/``: ``token_nll.hpp``, ``segments.hpp``,
-``row_scores.hpp``, ``class_distances.hpp``, ``histogram_score.hpp``. The readable definitions are in
-``evtok.reference_scoring*``.
+``row_scores.hpp``, ``class_distances.hpp``, ``histogram_score.hpp``, ``encoder.hpp``. The readable definitions are in
+``evtok.reference_scoring*`` and ``evtok.reference_encoder``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from evtok.scoring.distances import (
     squared_distance,
     squared_sum,
 )
+from evtok.scoring.encoder import Encoder
 from evtok.scoring.histograms import histogram_score
 from evtok.scoring.segments import segment_max, segment_mean, segment_sum, segment_top_mean
 from evtok.scoring.token_nll import TokenHead, nll_from_logits, token_nll
 
 __all__ = [
+    "Encoder",
     "GaussianClasses",
     "TokenHead",
     "histogram_score",

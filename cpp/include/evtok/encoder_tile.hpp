@@ -1,0 +1,77 @@
+// A thread's tile of whole sequences, and the steps of a layer on it (encoder.hpp is the contract).
+#pragma once
+
+#include <cstdint>
+
+#include "evtok/encoder.hpp"
+#include "evtok/isa.hpp"
+
+namespace evtok {
+
+/// Where the queries of attention come from: all rows of a sequence, or those that are asked for.
+struct Queries {
+  const float* values;  // (starts[n_sequences], width), rows `step` floats apart
+  int64_t step;
+  const int64_t* starts;  // (n_sequences + 1,)
+};
+
+/// Which columns of a layer's query, key and value rows are made.
+enum class Projected { all, queries, keys_values };
+
+/// Memory and steps. A step asks for Ctrl-C as it goes (check_stop), so it may throw Cancelled. Rows of
+/// `width` numbers are step() floats apart; "wide" rows, of query, key and value, wide_step().
+class EncoderTile {
+public:
+  /// Readies the tile for an encoder, which must live as long as it is used.
+  void use(const Encoder& encoder, Isa isa);
+  /// Gives memory back that a long sequence has taken.
+  void shrink();
+  /// Makes room for n rows in each of the arrays below.
+  void reserve(int64_t n_rows);
+  AlignedVector<float> x, normed, wide, attended;
+
+  int64_t step() const { return step_; }
+  int64_t wide_step() const { return wide_step_; }
+
+  /// The rows that go into a layer's attention: rows themselves, or their norm, which is written to `to`.
+  const float* attention_input(const EncoderLayer& layer, const float* rows, int64_t n_rows, float* to);
+  /// Writes their query, key and value rows, or part of them: wide rows, but queries alone may go anywhere.
+  void project(const EncoderLayer& layer, const float* input, int64_t n_rows, Projected part, float* out,
+               int64_t out_step);
+  /// Writes the attention out (queries, step) to the keys and values of wide rows; sequences from starts
+  /// (n + 1,).
+  void attend(const Queries& queries, const float* rows, const int64_t* starts, int64_t n_sequences,
+              float* out);
+  /// What follows attention: rows become the layer's result; from_attention is spent.
+  void finish(const EncoderLayer& layer, float* rows, float* from_attention, int64_t n_rows);
+  /// All of a layer on x, with sequences from starts (n + 1,).
+  void run_layer(const EncoderLayer& layer, const int64_t* starts, int64_t n_sequences);
+  /// The encoder's last norm, in place.
+  void end_norm(float* rows, int64_t n_rows);
+
+private:
+  struct Out {
+    float* values;
+    int64_t step;
+  };
+  void dense(const DensePanels& layer, int64_t first_panel, int64_t n_panels, const float* input,
+             int64_t input_step, int64_t n_rows, Out out, const float* added, EncoderActivation activation);
+  void multiply(MatrixProduct product);
+  const float* rounded(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns);
+  void norm(const NormGains& gains, const float* rows, int64_t n_rows, float* out);
+  void worked(int64_t multiply_adds);
+
+  const Encoder* encoder_ = nullptr;
+  EncoderKernels kernels_{};
+  int64_t panel_columns_ = 0, step_ = 0, wide_step_ = 0, work_ = 0, check_work_ = 0;
+  float scale_ = 0;
+  AlignedVector<float> keys_, scores_, sums_, partial_, hidden_, rounded_;
+};
+
+/// This thread's own, kept from call to call.
+EncoderTile& tile_of_thread();
+
+/// To bfloat16, to nearest even; x is finite.
+float to_bfloat16(float x);
+
+}  // namespace evtok

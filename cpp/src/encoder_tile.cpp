@@ -1,0 +1,236 @@
+#include "evtok/encoder_tile.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "evtok/isa.hpp"
+#include "evtok/parallel.hpp"
+
+namespace evtok {
+namespace {
+
+// Rows that go through a dense layer before the next rows: so many share each read of the weights.
+constexpr int64_t kBlockRows = 96;
+// Multiply-adds between two questions about Ctrl-C.
+constexpr int64_t kCheckWork = int64_t{1} << 22;
+constexpr int64_t kScalarCheckWork = int64_t{1} << 18;
+constexpr int64_t kScoresSize = 4096;            // scores of a block of queries, in floats
+constexpr int64_t kQueryGroup = 12;              // queries of a block, at least
+constexpr size_t kKeptBytes = size_t{64} << 20;  // memory that a thread keeps from call to call
+constexpr int64_t kSpill = kEncoderLanes;        // columns after a row that whole panels may spill into
+
+EncoderKernels kernels_for(Isa isa) {
+#ifdef EVTOK_X86
+  if (isa >= Isa::avx512) return encoder_kernels_avx512();
+  if (isa >= Isa::avx2) return encoder_kernels_avx2();
+#else
+  (void)isa;
+#endif
+  return encoder_kernels_scalar();
+}
+
+void grow(AlignedVector<float>& memory, int64_t size) {
+  if (static_cast<int64_t>(memory.size()) < size) memory.assign(static_cast<size_t>(size), 0.0F);
+}
+
+}  // namespace
+
+float to_bfloat16(float x) {
+  const auto bits = __builtin_bit_cast(uint32_t, x);
+  return __builtin_bit_cast(float, (bits + 0x7FFFU + (bits >> 16 & 1U)) & 0xFFFF0000U);
+}
+
+EncoderKernels encoder_kernels_scalar() {
+  return encoder_kernels_of<FloatLane, 1, 1>();
+}
+
+EncoderTile& tile_of_thread() {
+  thread_local EncoderTile tile;
+  return tile;
+}
+
+void EncoderTile::use(const Encoder& encoder, Isa isa) {
+  encoder_ = &encoder;
+  kernels_ = kernels_for(isa);
+  check_work_ = isa == Isa::scalar ? kScalarCheckWork : kCheckWork;
+  const EncoderShape& shape = encoder.shape();
+  panel_columns_ = whole_panels(shape.width);
+  step_ = panel_columns_ + kSpill;
+  wide_step_ = 3 * panel_columns_ + kSpill;
+  scale_ = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.width / shape.heads)));
+}
+
+void EncoderTile::shrink() {
+  for (AlignedVector<float>* memory :
+       {&x, &normed, &wide, &attended, &keys_, &scores_, &sums_, &partial_, &hidden_, &rounded_})
+    if (memory->size() * sizeof(float) > kKeptBytes) *memory = AlignedVector<float>();
+}
+
+void EncoderTile::reserve(int64_t n_rows) {
+  grow(x, n_rows * step_);
+  grow(normed, n_rows * step_);
+  grow(attended, n_rows * step_);
+  grow(wide, n_rows * wide_step_);
+}
+
+void EncoderTile::worked(int64_t multiply_adds) {
+  work_ += multiply_adds;
+  if (work_ < check_work_) return;
+  work_ = 0;
+  check_stop();
+}
+
+// The terms of a sum come in blocks, so that the weights of a panel stay in the first cache for all rows.
+// What is added at the end may lie where the result goes, so the sums wait elsewhere till then.
+void EncoderTile::multiply(MatrixProduct product) {
+  const int64_t n_inner = product.n_inner, columns = product.n_panels * kEncoderLanes;
+  float* sums = product.out;
+  int64_t sums_step = product.out_step;
+  if (product.added != nullptr && n_inner > kInnerBlock) {
+    sums_step = columns;
+    grow(partial_, product.n_rows * columns);
+    sums = partial_.data();
+  }
+  for (int64_t first = 0; first < n_inner; first += kInnerBlock) {
+    MatrixProduct part = product;
+    part.n_inner = std::min(kInnerBlock, n_inner - first);
+    part.x += first;
+    part.weight += first * product.inner_step;
+    if (first > 0) {
+      part.start = sums;
+      part.start_step = sums_step;
+    }
+    if (first + part.n_inner < n_inner) {
+      part.added = nullptr;
+      part.out = sums;
+      part.out_step = sums_step;
+    }
+    kernels_.multiply(part);
+    worked(part.n_rows * part.n_inner * columns);
+  }
+}
+
+// out = dense(input), and + added where that is not null.
+void EncoderTile::dense(const DensePanels& layer, int64_t first_panel, int64_t n_panels, const float* input,
+                        int64_t input_step, int64_t n_rows, Out out, const float* added,
+                        EncoderActivation activation) {
+  if (encoder_->shape().bfloat16) {
+    input = rounded(input, input_step, n_rows, layer.n_in);
+    input_step = whole_panels(layer.n_in) + kSpill;
+  }
+  const int64_t panel_step = layer.n_in * kEncoderLanes;
+  for (int64_t row = 0; row < n_rows; row += kBlockRows) {
+    const int64_t rows = std::min(kBlockRows, n_rows - row);
+    for (int64_t panel = 0; panel < n_panels; panel += 2) {
+      const int64_t panels = std::min<int64_t>(2, n_panels - panel), column = panel * kEncoderLanes;
+      const int64_t of_layer = first_panel + panel;
+      float* to = out.values + row * out.step + column;
+      multiply({input + row * input_step, input_step, layer.weight.data() + of_layer * panel_step, panel_step,
+                kEncoderLanes, layer.bias.data() + of_layer * kEncoderLanes, 0,
+                added == nullptr ? nullptr : added + row * out.step + column, out.step, to, out.step, rows,
+                layer.n_in, panels});
+      if (activation != EncoderActivation::none)
+        kernels_.activate(activation, to, out.step, rows, panels * kEncoderLanes);
+    }
+  }
+}
+
+const float* EncoderTile::rounded(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns) {
+  const int64_t out_step = whole_panels(n_columns) + kSpill;
+  grow(rounded_, n_rows * out_step);
+  for (int64_t r = 0; r < n_rows; ++r)
+    for (int64_t c = 0; c < n_columns; ++c)
+      rounded_[static_cast<size_t>(r * out_step + c)] = to_bfloat16(rows[r * step + c]);
+  return rounded_.data();
+}
+
+void EncoderTile::norm(const NormGains& gains, const float* rows, int64_t n_rows, float* out) {
+  kernels_.normalise({rows, step_, gains.gain.data(), gains.bias.data(), encoder_->shape().eps, out, step_,
+                      n_rows, encoder_->shape().width});
+}
+
+const float* EncoderTile::attention_input(const EncoderLayer& layer, const float* rows, int64_t n_rows,
+                                          float* to) {
+  if (!encoder_->shape().norm_first) return rows;
+  norm(layer.norm1, rows, n_rows, to);
+  return to;
+}
+
+void EncoderTile::project(const EncoderLayer& layer, const float* input, int64_t n_rows, Projected part,
+                          float* out, int64_t out_step) {
+  const int64_t panels = panel_columns_ / kEncoderLanes;
+  const int64_t first = part == Projected::keys_values ? panels : 0;
+  const int64_t n = part == Projected::all ? 3 * panels : part == Projected::queries ? panels : 2 * panels;
+  dense(layer.attention_in, first, n, input, step_, n_rows, {out + first * kEncoderLanes, out_step}, nullptr,
+        EncoderActivation::none);
+}
+
+void EncoderTile::attend(const Queries& queries, const float* rows, const int64_t* starts,
+                         int64_t n_sequences, float* out) {
+  const EncoderShape& shape = encoder_->shape();
+  const int64_t head_width = shape.width / shape.heads;
+  const int64_t value_panels = whole_panels(head_width) / kEncoderLanes;
+  for (int64_t s = 0; s < n_sequences; ++s) {
+    const int64_t n_keys = starts[s + 1] - starts[s], n_queries = queries.starts[s + 1] - queries.starts[s];
+    if (n_keys == 0 || n_queries == 0) continue;
+    const int64_t columns = whole_panels(n_keys);
+    const int64_t block = std::max(kQueryGroup, kScoresSize / columns / kQueryGroup * kQueryGroup);
+    grow(keys_, columns * whole_panels(head_width));
+    grow(scores_, std::min(block, n_queries) * columns);
+    grow(sums_, block);
+    for (int64_t head = 0; head < shape.heads; ++head) {
+      const int64_t column = head * head_width;
+      const float* keys = rows + starts[s] * wide_step_ + panel_columns_ + column;
+      const float* values = keys + panel_columns_;
+      kernels_.transpose(keys, wide_step_, n_keys, head_width, keys_.data());
+      for (int64_t first = 0; first < n_queries; first += block) {
+        const int64_t n = std::min(block, n_queries - first), row = queries.starts[s] + first;
+        multiply({queries.values + row * queries.step + column, queries.step, keys_.data(), kEncoderLanes,
+                  columns, nullptr, 0, nullptr, 0, scores_.data(), columns, n, head_width,
+                  columns / kEncoderLanes});
+        kernels_.weigh(scores_.data(), columns, n, n_keys, scale_, sums_.data());
+        float* to = out + row * step_ + column;
+        multiply({scores_.data(), columns, values, kEncoderLanes, wide_step_, nullptr, 0, nullptr, 0, to,
+                  step_, n, n_keys, value_panels});
+        kernels_.divide(to, step_, n, head_width, sums_.data());
+      }
+    }
+  }
+}
+
+void EncoderTile::finish(const EncoderLayer& layer, float* rows, float* from_attention, int64_t n_rows) {
+  const EncoderShape& shape = encoder_->shape();
+  const int64_t panels = panel_columns_ / kEncoderLanes;
+  dense(layer.attention_out, 0, panels, from_attention, step_, n_rows, {rows, step_}, rows,
+        EncoderActivation::none);
+  float* input = rows;
+  if (shape.norm_first)
+    norm(layer.norm2, rows, n_rows, input = from_attention);
+  else
+    norm(layer.norm1, rows, n_rows, rows);
+  const int64_t hidden_step = layer.linear1.n_panels * kEncoderLanes + kSpill;
+  grow(hidden_, std::min(n_rows, kBlockRows) * hidden_step);
+  for (int64_t row = 0; row < n_rows; row += kBlockRows) {
+    const int64_t n = std::min(kBlockRows, n_rows - row);
+    float* to = rows + row * step_;
+    dense(layer.linear1, 0, layer.linear1.n_panels, input + row * step_, step_, n,
+          {hidden_.data(), hidden_step}, nullptr, shape.activation);
+    dense(layer.linear2, 0, panels, hidden_.data(), hidden_step, n, {to, step_}, to, EncoderActivation::none);
+  }
+  if (!shape.norm_first) norm(layer.norm2, rows, n_rows, rows);
+}
+
+void EncoderTile::run_layer(const EncoderLayer& layer, const int64_t* starts, int64_t n_sequences) {
+  const int64_t n_rows = starts[n_sequences];
+  project(layer, attention_input(layer, x.data(), n_rows, normed.data()), n_rows, Projected::all, wide.data(),
+          wide_step_);
+  attend({wide.data(), wide_step_, starts}, wide.data(), starts, n_sequences, attended.data());
+  finish(layer, x.data(), attended.data(), n_rows);
+}
+
+void EncoderTile::end_norm(float* rows, int64_t n_rows) {
+  if (encoder_->norm() != nullptr) norm(*encoder_->norm(), rows, n_rows, rows);
+}
+
+}  // namespace evtok
