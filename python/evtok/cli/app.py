@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from evtok.cli import bench, codebook, report, retry, score, status, train
-from evtok.cli.options import Inputs, KeepOption, LogJsonOption, SchemaOption, names_of
+from evtok.cli.options import (
+    Inputs,
+    KeepOption,
+    LogJsonOption,
+    MemoryOption,
+    SchedulerOption,
+    SchemaOption,
+    TimeoutOption,
+    WorkersOption,
+    names_of,
+)
 
 app = typer.Typer(
     name="evtok",
@@ -97,7 +107,11 @@ def tokenize(
         str, typer.Option("--format", help="arrow (memory-mapped, any order) or parquet (smaller, in order).")
     ] = "arrow",
     events_per_shard: Annotated[int, typer.Option(help="Events in a shard.", min=1)] = 1_000_000,
-    threads: Annotated[int | None, typer.Option(help="Threads that encode.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads that encode, in each process.", min=1)] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    memory: MemoryOption = None,
+    task_timeout: TimeoutOption = None,
     schema: SchemaOption = None,
     keep: KeepOption = None,
     allow_quarantine: Annotated[
@@ -121,6 +135,10 @@ def tokenize(
             schema=schema,
             keep=names_of(keep),
             allow_quarantine=allow_quarantine,
+            workers=workers,
+            client=scheduler,
+            memory=memory,
+            task_timeout=task_timeout,
             progress=told,
         )
     counts = report.counts

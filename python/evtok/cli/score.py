@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from evtok.cli.options import Inputs, KeepOption, LogJsonOption, SchemaOption, names_of
+from evtok.cli.options import (
+    Inputs,
+    KeepOption,
+    LogJsonOption,
+    MemoryOption,
+    SchedulerOption,
+    SchemaOption,
+    TimeoutOption,
+    WorkersOption,
+    names_of,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +32,10 @@ def score(
     events_per_shard: Annotated[
         int, typer.Option(help="Events of a part: what a killed job does again.", min=1)
     ] = 262_144,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    memory: MemoryOption = None,
+    task_timeout: TimeoutOption = None,
     threads: Annotated[int | None, typer.Option(help="Threads that score.", min=1)] = None,
     schema: SchemaOption = None,
     keep: KeepOption = None,
@@ -45,11 +59,16 @@ def score(
             schema=schema,
             keep=names_of(keep),
             allow_quarantine=allow_quarantine,
+            workers=workers,
+            client=scheduler,
+            memory=memory,
+            task_timeout=task_timeout,
             progress=told,
         )
     counts = report.counts
     rate = f"{report.events_per_second:,.0f} events/s" if report.events_scored else "proven from before"
     print(
         f"{report.output}: {counts.written} events, {counts.quarantined} in quarantine, {report.size} bytes, "
-        f"{report.job.shards} parts ({report.job.proven} proven from before), {report.seconds:.1f} s, {rate}"
+        f"{report.job.shards} parts ({report.job.proven} proven from before), {report.backend} backend, "
+        f"{report.seconds:.1f} s, {rate}"
     )

@@ -18,10 +18,14 @@ class ChunkSize:
         The most events in a chunk.
     first, shortest : int
         Events of the first chunk, and the fewest that any number of objects leads to.
+    objects : int, optional
+        The objects that a chunk should have at most, where memory is short.
     """
 
-    def __init__(self, longest: int, first: int = FIRST, shortest: int = SHORTEST) -> None:
-        self.longest = longest
+    def __init__(
+        self, longest: int, first: int = FIRST, shortest: int = SHORTEST, objects: int | None = None
+    ) -> None:
+        self.longest, self.objects = longest, objects
         self.events = min(first, longest)
         self._shortest = min(shortest, longest)
 
@@ -33,7 +37,7 @@ class ChunkSize:
         """
         before = self.events
         if events:
-            wanted = int(OBJECTS_PER_CHUNK * events / max(1, objects))
+            wanted = int((self.objects or OBJECTS_PER_CHUNK) * events / max(1, objects))
             limit = 2 * before if objects >= events else before
             self.events = min(self.longest, max(self._shortest, min(wanted, limit)))
         return before < 2 * self.events and self.events < 2 * before

@@ -13,7 +13,7 @@ from typing import Any
 
 from evtok.errors import InputFileError
 from evtok.events import Events
-from evtok.io.chunk_size import ChunkSize
+from evtok.io.chunk_size import OBJECTS_PER_CHUNK, ChunkSize
 from evtok.io.darkmachines_records import BadRecord
 from evtok.io.open_file import BoundedFile, EventFile, RecordFile, open_file
 from evtok.io.open_readers import OpenReaders
@@ -166,6 +166,7 @@ class EventSource:
                     f"{reader.n_events}"
                 )
             if isinstance(reader, BoundedFile):
+                reader.objects_per_chunk = size.objects or OBJECTS_PER_CHUNK
                 yield from self._records(reader, start, stop, size.longest, bad_too)
                 return
             steady = False

@@ -8,13 +8,14 @@ import numpy as np
 
 from evtok.events import Events
 from evtok.jobs.batch import Array, Batch
+from evtok.jobs.memory import Budget
 
 
 class Batcher:
     """Collects encoded events and gives them back `n_events` at a time; `name` is that of the shard, for messages."""
 
-    def __init__(self, name: str, n_events: int) -> None:
-        self._name, self._n_events = name, n_events
+    def __init__(self, name: str, n_events: int, budget: Budget) -> None:
+        self._name, self._n_events, self._budget = name, n_events, budget
         self._parts: list[Batch] = []
         self._waiting = 0
 
@@ -26,6 +27,7 @@ class Batcher:
             self._parts.append(encoded.part(start, stop))
             self._waiting += stop - start
             start = stop
+            self._budget.require_batch((a for part in self._parts for a in part.arrays()), self._name)
             if self._waiting == self._n_events:
                 yield self._take()
 
@@ -39,7 +41,9 @@ class Batcher:
         return type(parts[0]).joined(parts, self._name)
 
 
-def regroup(chunks: Iterator[tuple[Events, Array]], n_events: int) -> Iterator[tuple[Events, Array]]:
+def regroup(
+    chunks: Iterator[tuple[Events, Array]], n_events: int, budget: Budget, name: str
+) -> Iterator[tuple[Events, Array]]:
     """Yield the same events and their entries `n_events` at a time, however they come; the last may be fewer."""
     parts: list[tuple[Events, Array]] = []
     waiting = 0
@@ -50,6 +54,7 @@ def regroup(chunks: Iterator[tuple[Events, Array]], n_events: int) -> Iterator[t
             parts.append((events[start:stop], entries[start:stop]))
             waiting += stop - start
             start = stop
+            budget.require_events([part for part, _ in parts], name)
             if waiting == n_events:
                 yield _joined(parts)
                 parts, waiting = [], 0

@@ -56,7 +56,9 @@ class OutputFolder:
         """Release the lock and the folder."""
         for fd in (self._lock, self._fd):
             if fd >= 0:
-                with contextlib.suppress(OSError):  # nothing was written through it, and it is closed in any case
+                with contextlib.suppress(
+                    OSError
+                ):  # nothing was written through it, and it is closed in any case
                     os.close(fd)
         self._fd = self._lock = -1
 
@@ -160,6 +162,8 @@ class OutputFolder:
                 continue
             try:
                 os.unlink(name, dir_fd=self._fd)
+            except FileNotFoundError:  # a worker that was late has just given it up, or finished it
+                continue
             except IsADirectoryError:
                 shutil.rmtree(name, dir_fd=self._fd)
 

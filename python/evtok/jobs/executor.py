@@ -92,7 +92,7 @@ class Outcome:
 
 
 class Executor(ABC):
-    """Carries out tasks."""
+    """Carries out tasks of one job."""
 
     @abstractmethod
     def run(self, job: Job, pending: Sequence[Pending]) -> Generator[Outcome, None, None]:
@@ -103,3 +103,6 @@ class Executor(ABC):
         JobError
             What no further task would survive: storage that failed, workers of other versions.
         """
+
+    def close(self) -> None:  # noqa: B027  most hold nothing
+        """Leave the workers, also where no job was run; may be called twice."""

@@ -11,9 +11,10 @@ from evtok.events import Events
 from evtok.io.darkmachines_records import BadRecord
 from evtok.jobs import retry
 from evtok.jobs.executor import Executor, Job, Outcome, Pending
+from evtok.jobs.memory import Budget
 from evtok.jobs.pipeline import read_ahead
 from evtok.jobs.plan import Task
-from evtok.jobs.reading import Chunk, UnreadableError, chunk_size, read_task
+from evtok.jobs.reading import Chunk, Reading, UnreadableError
 from evtok.jobs.stages import Stages, timed_items, worker_name
 from evtok.jobs.task import TaskRunner
 
@@ -33,7 +34,7 @@ class InProcess(Executor):
     """Carries out everything here."""
 
     def run(self, job: Job, pending: Sequence[Pending]) -> Generator[Outcome, None, None]:  # noqa: D102
-        runner = TaskRunner(job.plan, job.encoder, job.folder, job.threads)
+        runner = TaskRunner(job.plan, job.encoder, job.folder, job.threads, Budget(job.memory))
         tasks = [task for task, _ in pending]
         with contextlib.closing(read_ahead(_read(job, tasks))) as items:
             for task, expected in pending:
@@ -92,10 +93,10 @@ def _wait(job: Job, task: Task, attempt: int, error: Exception) -> None:
 
 def _read(job: Job, tasks: Sequence[Task]) -> Iterator[_Item]:
     """Read the ranges of all tasks; runs in the reading thread."""
-    size = chunk_size(job.encoder.events_per_call)
+    reading = Reading(job.encoder, Budget(job.memory), len(job.plan.columns) - 1)
     for task in tasks:
         try:
-            for (events, bad), seconds in timed_items(read_task(job.source, task.file, task, size)):
+            for (events, bad), seconds in timed_items(reading.read(job.source, task.file, task)):
                 yield _Item(task, events, bad, seconds=seconds)
         except UnreadableError as error:
             yield _Item(task, error=error)

@@ -136,12 +136,12 @@ class Plan:
         ShardError
             A value that no plan has.
         """
-        kind = _product(content)
+        kind = _kind_of_product(content)
         own = [field.name for field in fields(cls) if field.name != "product"]
         found = Fields(content, [*own, *kind.KEYS], f"{name}: plan")
         product = kind.from_json(found)
         container = one_of(found["container"], CONTAINERS, found.where("container"))
-        inputs = tuple(_input(row, found.where("inputs")) for row in found.rows("inputs"))
+        inputs = tuple(read_input(row, found.where("inputs")) for row in found.rows("inputs"))
         integer(sum(file.n_events for file in inputs), f"{name}: events of all inputs")
         return cls(
             inputs=inputs,
@@ -153,7 +153,7 @@ class Plan:
             codec=one_of(found["codec"], [CONTAINERS[container]], found.where("codec")),
             events_per_shard=found.integer("events_per_shard", 1),
             events_per_batch=found.integer("events_per_batch", 1, 2**31 - 1),
-            columns=_columns(found.rows("columns", 2), product, found.where("columns")),
+            columns=read_columns(found.rows("columns", 2), product, found.where("columns")),
             evtok=found.text("evtok", PLAIN),
             pyarrow=found.text("pyarrow", PLAIN),
             format=found.integer("format", FORMAT_VERSION, FORMAT_VERSION),
@@ -201,7 +201,8 @@ class Plan:
             )
 
 
-def _input(row: Any, name: str) -> PlannedInput:
+def read_input(row: Any, name: str) -> PlannedInput:
+    """Read an input of a document; raises `ShardError`."""
     found = Fields(row, [field.name for field in fields(PlannedInput)], name)
     unreadable = found.optional_text("unreadable")
     return PlannedInput(
@@ -214,14 +215,21 @@ def _input(row: Any, name: str) -> PlannedInput:
     )
 
 
-def _product(content: Any) -> type[Product]:
+def _kind_of_product(content: Any) -> type[Product]:
     """Return what a plan is for; those of tokens do not say, as evtok 0.1.0 knew nothing else."""
     if isinstance(content, dict) and "product" in content:
         return ScoreProduct
     return TokenProduct
 
 
-def _columns(rows: list[Any], product: Product, name: str) -> tuple[tuple[str, str], ...]:
+def read_product(content: Any, name: str) -> Product:
+    """Read what `Product.to_json` returned, by itself; raises `ShardError`."""
+    kind = _kind_of_product(content)
+    return kind.from_json(Fields(content, kind.KEYS, f"{name}: product"))
+
+
+def read_columns(rows: list[Any], product: Product, name: str) -> tuple[tuple[str, str], ...]:
+    """Read the columns of a document; raises `ShardError`."""
     columns = tuple((text(key, name, PLAIN), one_of(dtype, COLUMN_DTYPES, name)) for key, dtype in rows)
     names = [*(key for key, _ in product.columns), *(key for key, _ in columns)]
     if columns[:1] != (ENTRY,) or len(set(names)) != len(names):

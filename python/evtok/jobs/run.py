@@ -12,8 +12,9 @@ from typing import Any
 from evtok.errors import ArtefactError, JobError
 from evtok.jobs import manifest as manifests
 from evtok.jobs import resume
+from evtok.jobs.choose import Means
 from evtok.jobs.durable import OutputFolder
-from evtok.jobs.executor import Executor, Job
+from evtok.jobs.executor import Job
 from evtok.jobs.in_process import InProcess
 from evtok.jobs.manifest import Manifest, Refused
 from evtok.jobs.plan import Plan
@@ -71,11 +72,9 @@ def run_job(
     plan: Plan,
     folder: OutputFolder,
     *,
-    threads: int | None = None,
     allow_quarantine: bool = False,
     listener: Listener | None = None,
-    executor: Executor | None = None,
-    memory: int | None = None,
+    means: Means | None = None,
     task_timeout: float | None = None,
 ) -> JobReport:
     """Carry out `plan` in a `job_folder`; see `evtok.tokenize_files`.
@@ -86,9 +85,10 @@ def run_job(
         Of the inputs of the plan, in their order.
     encoder : Encoder
         That the plan was made with.
-    executor : Executor, optional
-        Who does it; by default this process.
+    means : Means, optional
+        Who does it, with what; by default this process, as it likes.
     """
+    means = means or Means(InProcess(), None, None)
     progress = Progress(listener)
     previous = resume.begin(folder, plan)
     _keep_artefact(folder, encoder)
@@ -98,8 +98,8 @@ def run_job(
     proven_events = sum(record.stop - record.start for record in state.proven)
     progress.start(str(folder.path), shards, total, len(state.proven), proven_events)
     records, refused = list(state.proven), list[Refused]()
-    job = Job(source, encoder, plan, folder, progress, threads, memory, task_timeout)
-    with contextlib.closing((executor or InProcess()).run(job, state.pending)) as outcomes:
+    job = Job(source, encoder, plan, folder, progress, means.threads, means.memory, task_timeout)
+    with _swept(folder), contextlib.closing(means.executor.run(job, state.pending)) as outcomes:
         for outcome in outcomes:
             if outcome.record is not None:
                 records.append(outcome.record)
@@ -123,10 +123,18 @@ def run_job(
                 stop=task.stop,
                 reason=outcome.reason,
             )
-    if executor is not None:  # what workers that died were writing
-        folder.remove_temporaries()
     refused.sort(key=lambda lost: lost.index)
     return _finish(folder, plan, records, refused, allow_quarantine, state.proven, progress)
+
+
+@contextlib.contextmanager
+def _swept(folder: OutputFolder) -> Iterator[None]:
+    """Remove what workers that died, or were told to stop, were writing; one that is late finds its file gone."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            folder.remove_temporaries()
 
 
 def _finish(

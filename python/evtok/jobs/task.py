@@ -20,6 +20,7 @@ from evtok.jobs.batching import Batcher, regroup
 from evtok.jobs.durable import OutputFolder
 from evtok.jobs.inputs import agree, stamp
 from evtok.jobs.manifest import Refused
+from evtok.jobs.memory import Budget
 from evtok.jobs.plan import PlannedInput, Task
 from evtok.jobs.product import Encoder
 from evtok.jobs.reading import Chunk
@@ -54,6 +55,8 @@ class TaskRunner:
     ----------
     plan, encoder, folder, threads
         As `run_job` has them.
+    budget : Budget
+        What may wait to be written.
     place : str
         Where the input lies here, if its path in the plan does not lead to it.
     before_commit : callable, optional
@@ -64,6 +67,7 @@ class TaskRunner:
     encoder: Encoder
     folder: OutputFolder
     threads: int | None = None
+    budget: Budget = Budget(None)  # noqa: RUF009  nothing of it changes
     place: str = ""
     before_commit: Callable[[], None] | None = None
 
@@ -143,11 +147,11 @@ class TaskRunner:
     def _batches(
         self, task: Task, chunks: Iterable[Chunk], account: _Account, stages: Stages
     ) -> Iterator[Batch]:
-        batcher = Batcher(task.stem, self.plan.events_per_batch)
+        batcher = Batcher(task.stem, self.plan.events_per_batch, self.budget)
         path = self.plan.input_of(task).path
         parts = self._entries(task, chunks, account)
         if self.encoder.events_per_call is not None:
-            parts = regroup(parts, self.encoder.events_per_call)
+            parts = regroup(parts, self.encoder.events_per_call, self.budget, task.stem)
         for events, entries in parts:
             columns = self._columns(path, events, entries)
             with stages.timed("encode"):

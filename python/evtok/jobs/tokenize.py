@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evtok.io import Schema
+from evtok.jobs.choose import means
 from evtok.jobs.generation import take_over
 from evtok.jobs.opening import planned
 from evtok.jobs.plan import EVENTS_PER_SHARD
@@ -28,6 +29,10 @@ def tokenize_files(
     schema: Schema | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     keep: Sequence[str] | str | None = None,
     allow_quarantine: bool = False,
+    workers: int | None = None,
+    client: Any = None,
+    memory: int | str | None = None,
+    task_timeout: float | None = None,
     progress: Listener | None = None,
     reuse: str | os.PathLike[str] | None = None,
 ) -> JobReport:
@@ -47,7 +52,7 @@ def tokenize_files(
     events_per_shard : int
         Shards hold this many events of one file; the last of a file may hold fewer.
     threads : int, optional
-        For encoding; by default all CPUs that this process may use. One more thread reads.
+        For encoding, in each process; by default all CPUs that this process may use. One more thread reads.
     schema : optional
         As for `evtok.open_events`.
     keep : sequence of str, or one str, optional
@@ -56,6 +61,17 @@ def tokenize_files(
     allow_quarantine : bool
         Finish although events, lines of text or files cannot be tokenized. They are listed with reasons in
         ``output/quarantine`` and counted in either case.
+    workers : int, optional
+        Processes of this machine that share the work; by default this process does it. The CPUs are divided among them:
+        `threads` is of each. One that dies costs its task, which is tried again.
+    client : distributed.Client or str, optional
+        Of a Dask cluster, or the address of its scheduler, whose workers share the work. Inputs and output must lie
+        where all of them find them under the same paths, and all must have the same versions of evtok and pyarrow.
+    memory : int or str, optional
+        Bytes that evtok may allocate, such as ``"2GB"``, of all processes of this machine together; with a client, for
+        each task. It sets how many events are read at a time.
+    task_timeout : float, optional
+        Seconds that a task may take at a worker before another is given it; a late one changes nothing.
     progress : callable, optional
         Called with each event of `evtok.jobs.progress`, a dict that JSON can hold.
     reuse : path, optional
@@ -76,6 +92,7 @@ def tokenize_files(
     """
     encoder = TokenEncoder(tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(tokenizer))
     with (
+        means(workers, client, threads, memory) as used,
         planned(
             inputs,
             encoder,
@@ -96,7 +113,8 @@ def tokenize_files(
             encoder,
             plan,
             folder,
-            threads=threads,
             allow_quarantine=allow_quarantine,
             listener=told,
+            means=used,
+            task_timeout=task_timeout,
         )

@@ -1,0 +1,75 @@
+"""From ``workers=`` and ``client=`` to who carries out the tasks."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from evtok.errors import JobError
+from evtok.jobs.dispatch import Dispatched
+from evtok.jobs.executor import Executor
+from evtok.jobs.in_process import InProcess
+from evtok.jobs.local_workers import LocalWorkers, threads_of
+from evtok.jobs.memory import parse
+
+
+@dataclass(frozen=True)
+class Means:
+    """Who carries out a job, and what each process of theirs may use: `threads`, and bytes of `memory`."""
+
+    executor: Executor
+    threads: int | None
+    memory: int | None
+
+
+@contextlib.contextmanager
+def means(workers: int | None, client: Any, threads: int | None, memory: int | str | None) -> Iterator[Means]:
+    """Yield who carries out a job, and what they may use; leaves the workers at the end.
+
+    Parameters
+    ----------
+    workers : int or None
+        Processes of this machine.
+    client : distributed.Client, str or None
+        Of a Dask cluster. Its workers run as many tasks at once as they have threads, so one task has one thread, if
+        nothing else is asked for.
+    threads : int or None
+        Of each process.
+    memory : int, str or None
+        Bytes of all processes of this machine together; of a cluster, of each task.
+
+    Raises
+    ------
+    JobError
+        Both, or more than there is.
+    """
+    if workers is not None and client is not None:
+        raise JobError("workers, client: expected one of them; the cluster of a client has its own workers")
+    if client is not None:
+        from evtok.jobs.dask_workers import DaskWorkers
+
+        bound = parse(memory)
+        found = Means(Dispatched(DaskWorkers(client)), threads or 1, bound)
+    elif workers is None:
+        found = Means(InProcess(), threads, parse(memory))
+    else:
+        n = _positive(workers)
+        each = threads_of(n, threads)
+        found = Means(Dispatched(LocalWorkers(n, each)), each, parse(memory, n))
+    try:
+        yield found
+    finally:
+        found.executor.close()
+
+
+def _positive(workers: Any) -> int:
+    try:
+        n = operator.index(workers)
+    except TypeError:
+        raise JobError(f"workers: expected an integer, got {workers!r}") from None
+    if n < 1:
+        raise JobError(f"workers: expected at least 1, got {n}")
+    return n
