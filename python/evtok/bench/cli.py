@@ -17,7 +17,9 @@ def bench(
     benchmarks: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[tokenize|digitize|nearest|score|io]...", help="By default all.", show_default=False
+            metavar="[tokenize|digitize|nearest|score|encoder|io]...",
+            help="By default all.",
+            show_default=False,
         ),
     ] = None,
     shape: Annotated[str | None, typer.Option(help="One shape of benchmarks/shapes.json.")] = None,

@@ -7,8 +7,6 @@ time, as a trigger sees them. Sequences and events repeat after some, so that fl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from evtok.bench.machine import multiply_add_limit, version_of
 from evtok.bench.registry import Settings
 from evtok.bench.score_head import peak_extra_bytes
 from evtok.bench.tokenize import SEED, sha256
+from evtok.scoring import Encoder
 
 TORCH, PIECES, ONNX, BFLOAT16 = (
     "torch",
@@ -35,10 +34,6 @@ PADDED, TORCH_BACKEND = "torch, padded", "evtok, backend torch"
 REACH = {TORCH: 3.0, ONNX: 1.8}
 REACH_PADDED = {PADDED: 5.0}
 REACH_EACH = {TORCH: 5.0}
-REACH_BFLOAT16 = {BFLOAT16: 2.5}
-
-#: What bfloat16, which has 8 bits, may differ by from float64.
-BFLOAT16_TOLERANCE = 0.2
 
 #: Calls that follow each other in a case of one event at a time.
 CALLS = 200
@@ -50,8 +45,6 @@ def cases(shape: dict[str, Any], settings: Settings) -> Iterator[Case]:
     """Yield the cases of a shape."""
     bench = _Bench(shape, settings)
     yield bench.sequences()
-    if has_bfloat16():
-        yield bench.bfloat16()
     yield bench.pseudo_likelihoods()
     for length in shape.get("calls", ()):
         yield bench.each(length)
@@ -84,7 +77,8 @@ class _Bench:
         threads, network = self.threads, self.network
         encoder = native_encoder(network)
         ours = Contestant("evtok", lambda: encoder(x, threads=threads), "ours", _core.version, threads)
-        peers, notes = [], []
+        peers: list[Contestant] = []
+        notes: list[str] = []
         if self.with_torch:
             part = len(x) if has_bfloat16() else max(1, len(x) // 16)
             for name, ways, amount in (
@@ -99,47 +93,16 @@ class _Bench:
                 )
         if self.with_onnx:
             peers.append(_peer(ONNX, "onnxruntime", encoder_onnx.encode(network, x, threads), notes))
-        return self._encoded("", x, distinct, [ours, *peers], notes, reach=REACH)
-
-    def bfloat16(self) -> Case:
-        """The same with products of bfloat16, where the CPU has them."""
-        x, distinct = encoder_data.sequences(self.shape)
-        threads, network = self.threads, self.network
-        encoder = native_encoder(network, "bfloat16")
-        contestants = [
-            Contestant("evtok bfloat16", lambda: encoder(x, threads=threads), "ours", _core.version, threads)
-        ]
-        notes: list[str] = []
-        if self.with_torch:
-            ways = encoder_torch.encode_bfloat16(network, x, threads)
-            contestants.append(_peer(BFLOAT16, "torch", ways, notes))
-        return self._encoded(
-            ", bfloat16",
-            *(x, distinct, contestants, notes),
-            reach=REACH_BFLOAT16,
-            differences=partial(encoder_oracle.count_far, tolerance=BFLOAT16_TOLERANCE),
-        )
-
-    def _encoded(
-        self,
-        variant: str,
-        x: Array,
-        distinct: int,
-        contestants: list[Contestant],
-        notes: list[str],
-        **options: Any,
-    ) -> Case:
         n, length, width = x.shape
-        of = self.network.settings
         return self._case(
-            f"{of.layers} layers d={width}, {length} rows a sequence{variant}",
+            f"{network.settings.layers} layers d={width}, {length} rows a sequence",
             ("events", n),
-            contestants,
-            lambda: encoder_data.repeated(encoder_oracle.encoded(x[:distinct], self.network), n),
+            [ours, *peers],
+            lambda: encoder_data.repeated(encoder_oracle.encoded(x[:distinct], network), n),
             {"sha256": sha256(x), "bytes": x.nbytes, "repeat after": distinct},
             notes,
-            length,
-            **options,
+            operations_per_unit={"multiply-adds of the layers": network.operations(length)},
+            reach=REACH,
         )
 
     # ---- ragged events -------------------------------------------------------------------------------------------
@@ -182,7 +145,6 @@ class _Bench:
                 "repeat after": distinct,
             },
             notes,
-            None,
             operations_per_unit={"multiply-adds of each pass in full, without padding": whole},
             reach=REACH_PADDED,
         )
@@ -242,9 +204,7 @@ class _Bench:
             contestants.append(_peer(TORCH, "torch", ways_of(encoder_torch), notes))
         if self.with_onnx:
             contestants.append(_peer(ONNX, "onnxruntime", ways_of(encoder_onnx), notes))
-        return self._case(
-            *(variant, ("calls", CALLS), contestants, expected, given, notes, None), reach=REACH_EACH
-        )
+        return self._case(*(variant, ("calls", CALLS), contestants, expected, given, notes), reach=REACH_EACH)
 
     # ---- all of them ---------------------------------------------------------------------------------------------
 
@@ -256,12 +216,8 @@ class _Bench:
         expected: Callable[[], Array],
         given: dict[str, Any],
         notes: list[str],
-        length: int | None,
         **options: Any,
     ) -> Case:
-        if length is not None:
-            operations = self.network.operations(length)
-            options = {"operations_per_unit": {"multiply-adds of the layers": operations}} | options
         limits = [multiply_add_limit(self.threads)] if "operations_per_unit" in options else []
         peaks = {}
         if limits:  # calls of one event take next to nothing
@@ -276,14 +232,22 @@ class _Bench:
             {"seed": SEED, **given, "peak_extra_bytes": peaks},
             absent=self.absent,
             notes=notes,
-            **({"differences": lambda got, right: encoder_oracle.count_far(got, right)} | options),
+            differences=encoder_oracle.count_far,
+            **options,
         )
 
 
-def native_encoder(network: Network, precision: str = "float32") -> Any:
+def native_encoder(network: Network) -> Encoder:
     """Return our encoder of the network's tensors."""
-    made = import_module("evtok.scoring").Encoder.from_torch
-    return made(encoder_torch.module(network), precision=precision)
+    of, end = network.settings, network.encoder()
+    return Encoder(
+        [network.layer(k) for k in range(of.layers)],
+        heads=of.heads,
+        activation=of.activation,
+        norm_first=of.norm_first,
+        eps=encoder_data.EPSILON,
+        norm=(end["norm.weight"], end["norm.bias"]),
+    )
 
 
 def _peer(

@@ -141,7 +141,7 @@ def repeated(first: Array, n: int) -> Array:
 
 
 def _distinct(shape: dict[str, Any], n: int, rows: int) -> int:
-    most = _VERIFIED // (rows * shape["ff"] * shape["layers"])
+    most: int = _VERIFIED // (rows * shape["ff"] * shape["layers"])
     return min(n, max(5, most) | 1)  # odd, so that the same event comes at other places of a tile
 
 

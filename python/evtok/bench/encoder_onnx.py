@@ -7,6 +7,7 @@ ONNX Runtime's own fused attention, which its tool for transformers puts in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -34,9 +35,7 @@ def each(network: Network, pieces: Sequence[Array], threads: int) -> list[Way]:
     for kind in KINDS:
         for n in sorted({1, threads}):
             call = _encoder(_session(network, kind, n))
-            ways.append(
-                Way(f"{kind}, {n} threads", lambda call=call: [call(piece[None])[0] for piece in pieces], n)
-            )
+            ways.append(Way(f"{kind}, {n} threads", partial(_each, call, pieces), n))
     return ways
 
 
@@ -63,8 +62,12 @@ def each_pseudo_likelihood(
     for kind in KINDS:
         for n in sorted({1, threads}):
             call = _encoder(_session(network, kind, n))
-            ways.append(Way(f"{kind}, {n} threads", lambda call=call: scores(call), n))
+            ways.append(Way(f"{kind}, {n} threads", partial(scores, call), n))
     return ways
+
+
+def _each(call: Callable[[Array], Array], pieces: Sequence[Array]) -> list[Array]:
+    return [call(piece[None])[0] for piece in pieces]
 
 
 def _call(session: Any, x: Array) -> Callable[[], Any]:

@@ -27,7 +27,7 @@ def encoded(x: Array, network: Network) -> Array:
         for layer in wide:
             rows = rows + _attention(_norm(rows, layer, "norm1"), layer, network.settings.heads)
             inner = _linear(_norm(rows, layer, "norm2"), layer, "linear1")
-            inner = inner * 0.5 * (1 + _erf(inner / math.sqrt(2)).astype(np.float64))
+            inner = inner * 0.5 * (1 + np.asarray(_erf(inner / math.sqrt(2)), np.float64))
             rows = rows + _linear(inner, layer, "linear2")
         results.append(_norm(rows, norm, "norm"))
     return np.stack(results)

@@ -17,6 +17,7 @@ BENCHMARKS = {
     "digitize": "evtok.bench.digitize",
     "nearest": "evtok.bench.nearest",
     "score": "evtok.bench.score",
+    "encoder": "evtok.bench.encoder",
     "io": "evtok.bench.io",
 }
 
