@@ -13,6 +13,7 @@ from evtok.detectors.interface import Detector
 from evtok.detectors.registry import load_detector
 from evtok.errors import JobError
 from evtok.io import Schema
+from evtok.jobs.choose import means
 from evtok.jobs.durable import OutputFolder, is_name
 from evtok.jobs.generation import take_over
 from evtok.jobs.merge import merge, parts_of, require_own
@@ -43,6 +44,8 @@ class ScoreReport:
         Whether it was there already, whole, and nothing had to be written.
     job : JobReport
         Of the parts that it was merged from.
+    backend : str
+        Who computed: "native" or "torch".
     seconds : float
         All in all.
     """
@@ -52,6 +55,7 @@ class ScoreReport:
     sha256: str
     was_there: bool
     job: JobReport
+    backend: str
     seconds: float
 
     @property
@@ -80,6 +84,10 @@ def score_files(
     keep: Sequence[str] | str | None = None,
     allow_quarantine: bool = False,
     events_per_shard: int = EVENTS_PER_SHARD,
+    workers: int | None = None,
+    client: Any = None,
+    memory: int | str | None = None,
+    task_timeout: float | None = None,
     progress: Listener | None = None,
     reuse: str | os.PathLike[str] | None = None,
 ) -> ScoreReport:
@@ -95,7 +103,7 @@ def score_files(
         The file, read by `evtok.Scores`. Its parts lie beside it in the folder ``<output>.parts``. Run again with the
         same arguments, an interrupted job goes on, and a finished one is proven.
     threads : int, optional
-        For scoring; by default all CPUs that this process may use. One more thread reads.
+        For scoring, in each process; by default all CPUs that this process may use. One more thread reads.
     schema : optional
         As for `evtok.open_events`.
     keep : sequence of str, or one str, optional
@@ -106,6 +114,17 @@ def score_files(
         ``<output>.parts/quarantine`` and counted in either case.
     events_per_shard : int
         Events of one part: what is lost when the job is killed.
+    workers : int, optional
+        Processes of this machine that share the work; by default this process does it. The CPUs are divided among them:
+        `threads` is of each. One that dies costs its task, which is tried again.
+    client : distributed.Client or str, optional
+        Of a Dask cluster, or the address of its scheduler, whose workers share the work. Inputs and output must lie
+        where all of them find them under the same paths, and all must have the same versions of evtok and pyarrow.
+    memory : int or str, optional
+        Bytes that evtok may allocate, such as ``"2GB"``, of all processes of this machine together; with a client, for
+        each task. It sets how many events are read at a time.
+    task_timeout : float, optional
+        Seconds that a task may take at a worker before another is given it; a late one changes nothing.
     progress : callable, optional
         Called with each event of `evtok.jobs.progress`, a dict that JSON can hold.
     reuse : path, optional
@@ -138,6 +157,7 @@ def score_files(
             f"output: expected a file name of letters, digits, '.', '_' and '-', got {path.name!r}"
         )
     with (
+        means(workers, client, threads, memory) as used,
         planned(
             inputs,
             encoder,
@@ -160,9 +180,10 @@ def score_files(
             encoder,
             plan,
             folder,
-            threads=threads,
             allow_quarantine=allow_quarantine,
             listener=told,
+            means=used,
+            task_timeout=task_timeout,
         )
         merged, was_there = merge(folder, home, path.name, model)
         seconds = time.monotonic() - begin
@@ -176,4 +197,4 @@ def score_files(
                 "was_there": was_there,
             }
         )
-    return ScoreReport(path, merged.size, merged.sha256, was_there, report, seconds)
+    return ScoreReport(path, merged.size, merged.sha256, was_there, report, encoder.product.backend, seconds)
