@@ -52,8 +52,8 @@ struct EncoderKernels {
   void (*activate)(EncoderActivation activation, float* rows, int64_t step, int64_t n_rows,
                    int64_t n_columns);
   void (*normalise)(const NormProduct& product);
-  /// Scores (n_rows, n_keys) become exp(score * scale - the row's largest), zeros up to whole panels; sums
-  /// (n_rows,) of them.
+  /// Scores (n_rows, n_keys) become exp((score - the row's largest) * scale), both products rounded; sums
+  /// (n_rows,) of them. Up to the next whole panel anything may be written.
   void (*weigh)(float* scores, int64_t step, int64_t n_rows, int64_t n_keys, float scale, float* sums);
   /// out (n_columns, whole panels of rows) = rows (n_rows, n_columns) transposed, 0 where there is no row.
   /// Columns up to the next multiple of 8 may be read and, in memory of `out` that is there, written.
@@ -195,6 +195,7 @@ void activate_rows(EncoderActivation activation, float* rows, int64_t step, int6
 /// The sum of 16 lanes: for width in 8, 4, 2, 1, lane i + lane i + width.
 template <class Lanes>
 EVTOK_FORMULA float folded(const typename Lanes::Vector (&lanes)[kEncoderLanes / Lanes::width]) {
+  if constexpr (requires { Lanes::folded(lanes); }) return Lanes::folded(lanes);
   float sums[kEncoderLanes];
   for (int v = 0; v < kEncoderLanes / Lanes::width; ++v) Lanes::store(sums + v * Lanes::width, lanes[v]);
   for (int width = kEncoderLanes / 2; width > 0; width /= 2)
@@ -252,26 +253,22 @@ template <class Lanes>
 void weigh_scores(float* scores, int64_t step, int64_t n_rows, int64_t n_keys, float scale, float* sums) {
   using Vector = typename Lanes::Vector;
   constexpr int kWidth = Lanes::width, kVectors = kEncoderLanes / kWidth;
-  const int64_t n_columns = whole_panels(n_keys);
-  const Vector scales = Lanes::all(scale);
+  const Vector scales = Lanes::all(scale), zero = Lanes::zero();
   for (int64_t r = 0; r < n_rows; ++r) {
     float* row = scores + r * step;
+    const int64_t n_columns = (n_keys + kWidth - 1) / kWidth * kWidth;
     for (int64_t k = n_keys; k < n_columns; ++k) row[k] = -__builtin_inff();
-    Vector most[kVectors];
-    for (int v = 0; v < kVectors; ++v) most[v] = Lanes::load(row + v * kWidth);
-    for (int64_t k = kEncoderLanes; k < n_columns; k += kEncoderLanes)
-      for (int v = 0; v < kVectors; ++v) most[v] = Lanes::max(most[v], Lanes::load(row + k + v * kWidth));
-    for (int v = 1; v < kVectors; ++v) most[0] = Lanes::max(most[0], most[v]);
-    float lanes[kWidth];
-    Lanes::store(lanes, most[0]);
-    float largest = lanes[0];
-    for (const float lane : lanes) largest = lane > largest ? lane : largest;
-    const Vector highest = Lanes::all(largest * scale);
+    // The largest by way of the lowest, which the lanes know how to find among themselves.
+    Vector least[1] = {Lanes::sub(zero, Lanes::load(row))};
+    for (int64_t k = kWidth; k < n_columns; k += kWidth)
+      least[0] = Lanes::min(least[0], Lanes::sub(zero, Lanes::load(row + k)));
+    const Vector highest = Lanes::all(-Lanes::lowest(least) * scale);
     Vector total[kVectors];
-    for (Vector& sum : total) sum = Lanes::zero();
-    for (int64_t k = 0; k < n_columns; k += kEncoderLanes)
+    for (Vector& sum : total) sum = zero;
+    for (int64_t first = 0; first < n_columns; first += kEncoderLanes)
       for (int v = 0; v < kVectors; ++v) {
-        float* place = row + k + v * kWidth;
+        if (first + v * kWidth >= n_columns) break;
+        float* place = row + first + v * kWidth;
         const Vector e = exponential<Lanes>(Lanes::sub(Lanes::mul(Lanes::load(place), scales), highest));
         Lanes::store(place, e);
         total[v] = Lanes::add(total[v], e);

@@ -32,6 +32,11 @@ struct FloatLane {
   static EVTOK_FORMULA float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
   static EVTOK_FORMULA float min(float a, float b) { return a < b ? a : b; }
   static EVTOK_FORMULA float max(float a, float b) { return a > b ? a : b; }
+  template <int kVectors> static EVTOK_FORMULA float lowest(const float (&s)[kVectors]) {
+    float least = s[0];
+    for (int v = 1; v < kVectors; ++v) least = min(least, s[v]);
+    return least;
+  }
   static EVTOK_FORMULA int32_t bits(float a) { return __builtin_bit_cast(int32_t, a); }
   static EVTOK_FORMULA int32_t whole(int32_t i) { return i; }
   static EVTOK_FORMULA int32_t sub_whole(int32_t a, int32_t b) { return a - b; }
