@@ -131,7 +131,7 @@ def main(output: Path) -> Path:
     for path in paths:
         path.unlink(missing_ok=True)
         shutil.rmtree(f"{path}.parts", ignore_errors=True)
-    timed(
+    jobs = timed(
         "score every event",
         n_events,
         lambda: [
@@ -139,6 +139,7 @@ def main(output: Path) -> Path:
             for files, path in zip(inputs.values(), paths, strict=True)
         ],
     )
+    print(f"  by the {jobs[0].backend} backend")
     # No event that was learned from counts as found.
     scores = []
     for path in paths:

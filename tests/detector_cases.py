@@ -40,8 +40,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 #: These read tokens, and these the objects of events; the others read rows of features.
 OF_TOKENS = ("deep-svdd of tokens", "masked-token", "unigram")
 OF_EVENTS = ("vqvae",)
-#: Whose scores of an event depend on nothing else to the last bit: those that evtok's kernels, or NumPy, compute.
-EXACT = ("deep-svdd", "hbos", "isolation-forest", "k-nearest", "unigram", "vqvae")
 #: Too little trained to know anything.
 NOT_LEARNED = ("deep-svdd of tokens", "masked-token")
 

@@ -156,6 +156,11 @@ def test_the_detector_finds_four_tops(output: Path, report: Page) -> None:
     assert (signal[:, None] > background).mean() > 0.8  # top pairs are the background most like it
 
 
+def test_the_kernels_score_and_the_page_says_so(output: Path, report: Page) -> None:
+    assert "native backend" in report.words
+    assert all(evtok.Scores.read(path).run["backend"] == "native" for path in output.glob("scores-*.parquet"))
+
+
 def test_the_most_anomalous_events_are_drawn(report: Page) -> None:
     assert len([image for image in report.images if "eta and phi" in image["alt"]]) == 4
     assert {"separation", "scores", "anomalous", "tokens", "sculpting", "account", "run"} <= set(report.ids)

@@ -387,5 +387,5 @@ def test_a_network_is_trained_and_scores_files(command, base, tmp_path):
         written.append(report.output.read_bytes())
     assert written[0] == written[1]
     found = evtok.Scores.read(tmp_path / "one.parquet")
-    assert (found.run["backend"], len(found)) == ("torch", 300)
-    assert found.run["torch"]
+    assert (found.run["backend"], len(found)) == ("native", 300)
+    assert found.run["torch"] == ""

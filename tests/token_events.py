@@ -64,6 +64,21 @@ def trained(events: Events, **options: Any) -> MaskedTokenDetector:
     return MaskedTokenDetector(tokenizer, **TINY | options).fit(events[:half], events[half:])
 
 
+def untrained(
+    tokenizer: BinnedTokenizer | CodebookTokenizer, seed: int = 0, **options: Any
+) -> MaskedTokenDetector:
+    """Return a detector of random numbers, which takes no torch to make."""
+    empty = MaskedTokenDetector(tokenizer, **TINY | options)
+    numbers = np.random.default_rng(seed)
+    shapes = empty.network.shapes(tokenizer.vocab_size, empty._n_embeddings)
+    tensors = {
+        f"model.{name}": (numbers.normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    _, of_tokenizer = empty.inputs.to_config()
+    return MaskedTokenDetector.from_artefact(empty._config(), of_tokenizer | tensors)
+
+
 def tokens_of(tokenizer: BinnedTokenizer | CodebookTokenizer, *sequences: list[int]) -> Tokens:
     """Return tokens as if `tokenizer` had made them."""
     lengths = [len(sequence) for sequence in sequences]

@@ -167,13 +167,23 @@ def test_tokens_go_through_an_encoder(pooling: str, tmp_path: Path) -> None:
     made.fit(tokens_of(own, 1, 6))
     expected = made.score(tokens_of(own, 1, 6, seed=1))
     assert np.median(made.score(tokens_of(own, 8, 13, seed=1))) > np.quantile(expected, 0.9)
-    one_by_one = [made.score(tokens_of(own, 1, 6, seed=1)[k : k + 1]) for k in range(20)]
-    np.testing.assert_allclose(np.concatenate(one_by_one), expected[:20], rtol=1e-4, atol=1e-6)
+    some = tokens_of(own, 1, 6, seed=1)
+    np.testing.assert_array_equal(
+        np.concatenate([made.score(some[k : k + 1]) for k in range(20)]), expected[:20]
+    )
+    np.testing.assert_array_equal(made.score(some, threads=3), expected)
+    np.testing.assert_allclose(made.score(some, backend="torch"), expected, rtol=1e-4, atol=1e-6)
     made.save(tmp_path / "model")
     again = load_detector(tmp_path / "model")
     np.testing.assert_array_equal(again.score(tokens_of(own, 1, 6, seed=1)), expected)
     assert not any("bias" in name for name in made.to_artefact()[1])
-    assert made.BACKENDS == ("torch",)
+    assert made.backend == "native"
+    from evtok.detectors import deep_svdd_torch
+
+    module = deep_svdd_torch.make(made._shapes, made.network, pooling, 0)  # type: ignore[arg-type]
+    exact = deep_svdd_torch.outputs(module.double(), made._tensors, some, 1)
+    distance = ((exact.astype(np.float64) - made._tensors["centre"]) ** 2).sum(axis=1)
+    np.testing.assert_allclose(expected, distance, rtol=1e-4, atol=1e-6)
 
 
 def test_an_event_that_is_too_long_has_no_score() -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 import detector_cases
-from detector_cases import EXACT, N_EVENTS, NOT_LEARNED, OF_EVENTS, OF_TOKENS, SETTINGS, case, fitted
+from detector_cases import N_EVENTS, NOT_LEARNED, OF_EVENTS, OF_TOKENS, SETTINGS, case, fitted
 from evtok import Events, Tokens
 from evtok.detectors import Detector, FeatureInputs, detector_class, kinds, load_detector, registry
 from evtok.errors import ArtefactError, FingerprintError, InvalidEventsError, MissingBackendError
@@ -59,10 +59,7 @@ def test_p12_a_score_depends_on_its_event_alone(name: str) -> None:
         "an iterable of chunks": detector.score([test[:40], test[40:]]),
     }
     for how, found in parts.items():
-        if name in EXACT:
-            np.testing.assert_array_equal(found, whole, err_msg=how)
-        else:
-            np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-5, err_msg=how)
+        np.testing.assert_array_equal(found, whole, err_msg=how)
 
 
 @every_case
@@ -226,10 +223,7 @@ def test_events_without_a_score_raise_or_are_nan(name: str) -> None:
     found = fitted(name).score(data, on_invalid="sentinel")
     np.testing.assert_array_equal(np.isnan(found), bad)
     expected = fitted(name).score(case(name).test)[~bad]
-    if name in EXACT:
-        np.testing.assert_array_equal(found[~bad], expected)
-    else:
-        np.testing.assert_allclose(found[~bad], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(found[~bad], expected)
 
 
 @every_case

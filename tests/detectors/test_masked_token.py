@@ -1,7 +1,8 @@
 """The masked-token detector: its network is torch's, and its scores are those of a loop over positions.
 
-Tolerance class: float32 against float64 of the same network, 1e-5 here, where networks are tiny. Scores of the same
-event in other batches agree to 1e-5 as well: torch promises no bits.
+Tolerance class: float32 against float64 of the same network, 1e-5 here, where networks are tiny, for both backends.
+Scores of the same event in other batches are the same bits with the backend "native", and agree to 1e-5 with "torch",
+which promises no bits. What else holds for "native" alone is in test_masked_token_native.py.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ torch = pytest.importorskip("torch")
 
 from evtok import Tokens  # noqa: E402
 from evtok.detectors import MaskedTokenDetector, load_detector  # noqa: E402
+from evtok.detectors.interface import Backend  # noqa: E402
 from evtok.detectors.masked_token_model import Asked, Rectangle, place_within  # noqa: E402
 from evtok.errors import ArtefactError, FingerprintError, InvalidEventsError, MissingBackendError  # noqa: E402
 from evtok.tokenizers import artefact  # noqa: E402
 from token_events import binned, codes, make_events, tokens_of, trained  # noqa: E402
 
 EVENTS = make_events()
+each_backend = pytest.mark.parametrize("backend", ["native", "torch"])
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +53,13 @@ def reference_encoder(detector: MaskedTokenDetector) -> Any:
     )  # fmt: skip
     norm = torch.nn.LayerNorm(network.width) if network.norm_first else None
     encoder = torch.nn.TransformerEncoder(layer, network.layers, norm, enable_nested_tensor=False)
-    encoder.load_state_dict(detector._ready().model.encoder.state_dict())
+    encoder.load_state_dict(detector._torch().model.encoder.state_dict())
     return encoder.double().eval()
 
 
 def reference_surprise(detector: MaskedTokenDetector, encoder: Any, ids: list[int]) -> npt.NDArray[Any]:
     """Return -log of all probabilities (n, n_ids) of one sequence."""
-    model, network = detector._ready().model, detector.network
+    model, network = detector._torch().model, detector.network
     with torch.no_grad():
         x = model.embedding.weight.double()[torch.tensor(ids)]
         if network.positions == "learned":
@@ -93,6 +96,7 @@ def per_event(
     ]
 
 
+@each_backend
 @pytest.mark.parametrize(
     "options",
     [
@@ -102,32 +106,38 @@ def per_event(
     ],
     ids=["defaults", "sinusoidal", "none"],
 )
-def test_the_pseudo_likelihood_is_that_of_a_loop_with_the_full_softmax(options: dict[str, Any]) -> None:
+def test_the_pseudo_likelihood_is_that_of_a_loop_with_the_full_softmax(
+    options: dict[str, Any], backend: Backend
+) -> None:
     detector = trained(EVENTS, **options)
     tokens = detector.inputs.tokenizer.encode(EVENTS)[:10]
     expected = loop_over_positions(detector, tokens)
-    found = detector.token_surprise(tokens)
+    found = detector.token_surprise(tokens, backend=backend)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     assert (found[tokens.offsets[:-1]] == 0).all()  # cls
     assert found.dtype == np.float32
     assert len(np.unique(found.round(3))) > 20
     np.testing.assert_allclose(
-        detector.score(tokens), per_event(tokens, expected, np.mean), rtol=0, atol=1e-5
+        detector.score(tokens, backend=backend), per_event(tokens, expected, np.mean), rtol=0, atol=1e-5
     )
 
 
-def test_codes_of_a_codebook_are_scored_like_bins() -> None:
+@each_backend
+def test_codes_of_a_codebook_are_scored_like_bins(backend: Backend) -> None:
     tokenizer = codes(EVENTS, specials=(), specials_high=("pad",))
     detector = trained(EVENTS, tokenizer=tokenizer)
     assert detector.mask_id == tokenizer.vocab_size  # one of its own
     tokens = tokenizer.encode(EVENTS)[:10]
     expected = loop_over_positions(detector, tokens)
-    np.testing.assert_allclose(detector.token_surprise(tokens), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(detector.token_surprise(tokens, backend=backend), expected, rtol=0, atol=1e-5)
     small = tokenizer.encode(EVENTS, dtype=np.uint16)[:10]
-    np.testing.assert_array_equal(detector.score(small), detector.score(tokens))
+    np.testing.assert_array_equal(
+        detector.score(small, backend=backend), detector.score(tokens, backend=backend)
+    )
 
 
-def test_a_single_pass_masks_nothing(detector: MaskedTokenDetector, tokens: Tokens) -> None:
+@each_backend
+def test_a_single_pass_masks_nothing(detector: MaskedTokenDetector, tokens: Tokens, backend: Backend) -> None:
     some = tokens[:10]
     encoder = reference_encoder(detector)
     expected = np.concatenate(
@@ -137,12 +147,13 @@ def test_a_single_pass_masks_nothing(detector: MaskedTokenDetector, tokens: Toke
             for ids in some
         ]
     )
-    found = detector.with_score(score_form="single-pass").token_surprise(some)
+    found = detector.with_score(score_form="single-pass").token_surprise(some, backend=backend)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
+@each_backend
 def test_random_masks_are_the_mean_over_masks_that_hide_a_token(
-    detector: MaskedTokenDetector, tokens: Tokens
+    detector: MaskedTokenDetector, tokens: Tokens, backend: Backend
 ) -> None:
     from evtok.detectors.masked_token_masks import random_masks
 
@@ -157,13 +168,14 @@ def test_random_masks_are_the_mean_over_masks_that_hide_a_token(
             masked = np.where(mask, detector.mask_id, ids).tolist()
             row[mask] = reference_surprise(detector, encoder, masked)[mask, ids[mask]]
         expected = found.sum(0) / np.maximum(masks.sum(0), 1)
-        np.testing.assert_allclose(drawn.token_surprise(event[k : k + 1]), expected, rtol=0, atol=1e-5)
+        surprise = drawn.token_surprise(event[k : k + 1], backend=backend)
+        np.testing.assert_allclose(surprise, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_ragged_rows_are_the_rectangle_of_torch(norm_first: bool) -> None:
     detector = trained(EVENTS, norm_first=norm_first, layers=2)
-    model = detector._ready().model.double()
+    model = detector._torch().model.double()
     lengths = torch.tensor([3, 1, 6, 4])
     ids = torch.randint(
         0, detector.inputs.tokenizer.vocab_size, (14,), generator=torch.Generator().manual_seed(0)
@@ -249,18 +261,41 @@ def test_an_event_of_which_nothing_counts_has_no_score(detector: MaskedTokenDete
 def test_p12_scores_do_not_depend_on_the_other_events(
     detector: MaskedTokenDetector, tokens: Tokens, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from evtok.detectors import masked_token_native
+
+    other = detector.with_score(score_form=form)
+    whole = other.score(tokens, backend="native")
+    parts = [other.score(tokens[k : k + 17], backend="native") for k in range(0, len(tokens), 17)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    order = np.random.default_rng(1).permutation(len(tokens))
+    shuffled = Tokens.concatenate([tokens[int(k) : int(k) + 1] for k in order])
+    np.testing.assert_array_equal(other.score(shuffled, backend="native"), whole[order])
+    for threads in (1, 3):
+        np.testing.assert_array_equal(other.score(tokens, backend="native", threads=threads), whole)
+    monkeypatch.setattr(masked_token_native, "MOST", 1)  # an event at a time
+    np.testing.assert_array_equal(other.score(tokens, backend="native"), whole)
+
+
+@pytest.mark.parametrize("form", ["pseudo-likelihood", "random-masks", "single-pass"])
+def test_scores_by_torch_agree_in_any_batch(
+    detector: MaskedTokenDetector, tokens: Tokens, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from evtok.detectors import masked_token_scoring
 
     other = detector.with_score(score_form=form)
-    whole = other.score(tokens)
-    parts = np.concatenate([other.score(tokens[k : k + 17]) for k in range(0, len(tokens), 17)])
+
+    def score(some: Tokens, **options: Any) -> npt.NDArray[np.float32]:
+        return other.score(some, backend="torch", **options)
+
+    whole = score(tokens)
+    parts = np.concatenate([score(tokens[k : k + 17]) for k in range(0, len(tokens), 17)])
     np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-5)
     order = np.random.default_rng(1).permutation(len(tokens))
     shuffled = Tokens.concatenate([tokens[int(k) : int(k) + 1] for k in order])
-    np.testing.assert_allclose(other.score(shuffled), whole[order], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(other.score(tokens, threads=1), whole, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(score(shuffled), whole[order], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(score(tokens, threads=1), whole, rtol=0, atol=1e-5)
     monkeypatch.setattr(masked_token_scoring, "ROWS", 1)  # a pass at a time
-    np.testing.assert_allclose(other.score(tokens[:10]), whole[:10], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(score(tokens[:10]), whole[:10], rtol=0, atol=1e-5)
 
 
 def test_padding_after_an_event_changes_no_score(detector: MaskedTokenDetector, tokens: Tokens) -> None:
@@ -275,7 +310,7 @@ def test_padding_after_an_event_changes_no_score(detector: MaskedTokenDetector, 
 
 def test_threads_of_torch_are_put_back(detector: MaskedTokenDetector, tokens: Tokens) -> None:
     before = torch.get_num_threads()
-    detector.score(tokens, threads=before + 1)
+    detector.score(tokens, backend="torch", threads=before + 1)
     assert torch.get_num_threads() == before
 
 
@@ -322,6 +357,9 @@ def hostile(
     yield "multiple values", changed("network", reduction="max"), tensors
     yield "unexpected keyword", changed("network", evil=1), tensors
     yield "not those of", changed("training", device="cuda"), tensors
+    yield "precision", config | {"precision": "float8"}, tensors
+    without = {name: value for name, value in config.items() if name != "precision"}
+    yield "missing key 'precision'", without, tensors
     yield "unknown key", config | {"evil": 1}, tensors
     yield "network", config | {"network": [1]}, tensors
     yield "dropout", changed("network", dropout="much"), tensors
@@ -351,7 +389,9 @@ def test_numbers_that_overflow_give_no_score(detector: MaskedTokenDetector, toke
         config, tensors | {"model.encoder.norm.weight": np.full_like(norm, 3e38)}
     )
     with pytest.raises(ArtefactError, match="its numbers are too large"):
-        broken.score(tokens)
+        broken.score(tokens, backend="torch")
+    with pytest.raises((ArtefactError, MissingBackendError), match=r"too large|so large"):
+        broken.score(tokens, backend="native")
 
 
 # ---- bad input ----------------------------------------------------------------------------------------------------
@@ -365,7 +405,7 @@ def test_events_longer_than_the_network_have_no_score() -> None:
     assert 0 < too_long.sum() < len(long)
     found = detector.score(long, on_invalid="sentinel")
     np.testing.assert_array_equal(np.isnan(found), too_long)
-    np.testing.assert_allclose(found[~too_long], detector.score(long[~too_long]), rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(found[~too_long], detector.score(long[~too_long]))
     first = too_long.argmax()
     with pytest.raises(InvalidEventsError, match=rf"event {first} has more tokens than the 8 of max_length"):
         detector.score(long)
@@ -387,8 +427,8 @@ def test_tokens_that_cannot_be_scored(detector: MaskedTokenDetector) -> None:
             detector.token_surprise(both)
     with pytest.raises(FingerprintError):
         detector.score(binned(EVENTS, order="first-fastest").encode(EVENTS))
-    with pytest.raises(MissingBackendError, match="not with native"):
-        detector.score(EVENTS, backend="native")
+    with pytest.raises(MissingBackendError, match="cannot score with torch: its precision is bfloat16"):
+        detector.with_score(precision="bfloat16").score(EVENTS, backend="torch")
     with pytest.raises(ValueError, match="call fit first"):
         MaskedTokenDetector(tokenizer).score(EVENTS)
 
@@ -405,6 +445,7 @@ def test_tokens_that_cannot_be_scored(detector: MaskedTokenDetector) -> None:
         ({"norm_first": 1}, "norm_first"),
         ({"masking": "two"}, "masking"),
         ({"mask_fraction": 0.0}, "mask_fraction"),
+        ({"precision": "float16"}, "precision"),
         ({"score_form": "random-masks", "n_masks": 3}, "do not hide every token once"),
         ({"mask_seed": 1 << 64}, "mask_seed"),
         ({"reduction": "median"}, "reduction"),

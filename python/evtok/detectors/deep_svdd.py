@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from evtok import scoring
 from evtok._optional import require
+from evtok.detectors import deep_svdd_native
 from evtok.detectors.deep_svdd_state import (
-    SLOPE,
     Moments,
     encoder_shapes,
     feature_shapes,
@@ -28,7 +28,6 @@ from evtok.errors import ArtefactError
 from evtok.tokenizers import Tokenizer, artefact
 from evtok.tokenizers.artefact import closed
 from evtok.tokenizers.edge_definitions import whole_number
-from evtok.tokenizers.feature_network import Dense, FeatureNetwork
 from evtok.tokens import Tokens
 
 _MOST_WIDE = 1 << 16
@@ -65,13 +64,13 @@ class DeepSVDD(Detector):
 
     Notes
     -----
-    The backend "native" has the same bits for any batch and any number of threads; it serves features. A feature that
-    is more than 10⁶ deviations away from the mean counts as that far, so that no sum overflows. With torch, and so for
-    tokens, the last bits of a score depend on the batch.
+    The backend "native", which "auto" takes, needs no torch, and has the same bits for any batch, any number of threads
+    and any machine. With torch the last bits of a score depend on the batch. A feature that is more than 10⁶ deviations
+    away from the mean counts as that far, so that no sum overflows.
     """
 
     KIND = "deep-svdd"
-    BACKENDS: tuple[Literal["native", "torch"], ...] = ("native", "torch")  # type: ignore[misc]
+    BACKENDS = ("native", "torch")
     SETTINGS = (
         "hidden", "outputs", "layers", "width", "heads", "feed_forward", "max_length", "pooling", "epochs", "batch",
         "learning_rate", "weight_decay", "patience", "warm_up", "decay", "seed",
@@ -103,7 +102,6 @@ class DeepSVDD(Detector):
     ) -> None:
         if isinstance(inputs, (Tokenizer, TokenInputs)):
             self.inputs = TokenInputs.of(inputs)
-            self.BACKENDS = ("torch",)  # there is no kernel for an encoder yet
         else:
             self.inputs = FeatureInputs.of(inputs)
         self.hidden = tuple(_width(one, "hidden") for one in _items(hidden, "hidden"))
@@ -125,12 +123,18 @@ class DeepSVDD(Detector):
         )
         self.history: History | None = None
         self._tensors: Tensors = {}
-        self._prepared: Any = None
+        self._native: deep_svdd_native.OfFeatures | deep_svdd_native.OfTokens | str | None = None
 
     @property
     def is_fitted(self) -> bool:
         """True once the network is trained."""
         return bool(self._tensors)
+
+    def _lacks(self, backend: Literal["native", "torch"]) -> str:
+        if backend == "native" and self.is_fitted:
+            found = self._prepared()
+            return found if isinstance(found, str) else ""
+        return ""
 
     def _unusable(self, data: Any) -> tuple[npt.NDArray[np.bool_], str]:
         if not isinstance(data, Tokens):
@@ -171,7 +175,7 @@ class DeepSVDD(Detector):
             identity=identity,
             progress=progress,
         )
-        self._tensors, self._prepared, self.history = found | state, None, history
+        self._tensors, self._native, self.history = found | state, None, history
 
     @property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -184,19 +188,31 @@ class DeepSVDD(Detector):
     def _score(self, data: Any, backend: Literal["native", "torch"], threads: int) -> npt.NDArray[np.float32]:
         if isinstance(data, np.ndarray):
             data = Moments(self._tensors["mean"], self._tensors["scale"]).standardised(data)
-        if backend == "native":
-            made = self._as_network()(data, threads=threads or None)
-        else:
-            made = self._by_torch(data, threads)
-        return np.asarray(scoring.squared_distance(made, self._tensors["centre"], threads=threads or None))
+        made = self._by_kernels(data, threads) if backend == "native" else self._by_torch(data, threads)
+        centre = self._tensors["centre"]
+        scores = scoring.squared_distance(made, centre, on_invalid="sentinel", threads=threads or None)
+        if not np.isfinite(scores).all():
+            raise ArtefactError("network: its numbers are too large; fit again with a lower learning_rate")
+        return np.asarray(scores)
 
-    def _as_network(self) -> FeatureNetwork:
-        if not isinstance(self._prepared, FeatureNetwork):
-            weights = [self._tensors[name] for name in self._shapes if name != "centre"]
-            *inner, last = [(weight, np.zeros(len(weight), np.float32)) for weight in weights]
-            layers = [Dense(weight, bias, "leaky_relu", SLOPE) for weight, bias in inner]
-            self._prepared = FeatureNetwork([*layers, Dense(*last)])
-        return self._prepared
+    def _by_kernels(self, data: Any, threads: int) -> npt.NDArray[np.float32]:
+        network = self._prepared()
+        assert not isinstance(network, str)  # `_lacks` said so before
+        return network.outputs(data, threads)
+
+    def _prepared(self) -> deep_svdd_native.OfFeatures | deep_svdd_native.OfTokens | str:
+        """Return the network by evtok's kernels, made once; or why it cannot be."""
+        if self._native is None:
+            try:
+                if isinstance(self.inputs, FeatureInputs):
+                    self._native = deep_svdd_native.OfFeatures(self._tensors)
+                else:
+                    self._native = deep_svdd_native.OfTokens(self._tensors, self.network, self.pooling)
+            except (
+                ValueError
+            ) as error:  # its tensors were checked: they are too large to prove that no sum overflows
+                self._native = str(error)
+        return self._native
 
     def _by_torch(self, data: Any, threads: int) -> npt.NDArray[np.float32]:
         require("torch", extra="torch")

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from evtok._optional import require
 from evtok.detectors.inputs import TokenInputs, inputs_from_config
 from evtok.detectors.interface import Progress, Tensors
-from evtok.detectors.masked_token_settings import MaskingSettings, NetworkSettings
+from evtok.detectors.masked_token_native import NativeScorer
+from evtok.detectors.masked_token_settings import PRECISIONS, MaskingSettings, NetworkSettings, one_of
 from evtok.detectors.token_detector import Reduction, TokenDetector, TypeWeights
 from evtok.detectors.training import History, TrainingSettings
 from evtok.errors import ArtefactError
@@ -61,6 +62,9 @@ class MaskedTokenDetector(TokenDetector):
         Of "random-masks". The masks are a function of an event's tokens and of the seed.
     reduction, top, type_weights
         How an event's score follows: see `evtok.detectors.token_detector.Reduction`.
+    precision : {"float32", "bfloat16"}
+        Of the encoder's matrix products, for a score. "bfloat16" keeps 8 bits of each factor, is faster where the CPU
+        has instructions for it, and gives other scores: it is in the fingerprint, and only the backend "native" has it.
     epochs, batch, learning_rate, weight_decay, patience, warm_up, decay, gradient_norm, device, seed
         See `evtok.detectors.training.TrainingSettings`. `seed` is also that of the first weights.
 
@@ -72,17 +76,18 @@ class MaskedTokenDetector(TokenDetector):
     Notes
     -----
     Only rows of hidden tokens go through the head, in training and for a score, and of the last layer only they are
-    computed. Events of the same length are scored together, in float32, without any padding; the head is
-    `evtok.scoring.TokenHead`. But the last bits of torch's matrix products depend on the shape of a batch and on the
-    number of threads, and so do those of a score: scores of the same event agree to 1e-5, relative to the larger of 1
-    and the score, and to 1e-4 with float64.
+    computed. Nothing is padded.
 
-    torch computes the encoder; kernels of evtok that load the same tensors are to come, as the backend "native". In a
-    process that was forked, torch has one thread: those of its parent are gone, and it would wait for them.
+    The backend "native", which "auto" takes, needs no torch. It computes in float32, has the same bits for any batch,
+    any number of threads and any machine, and agrees with float64 to 1e-4. With the backend "torch" events of the same
+    length are scored together, and the head is `evtok.scoring.TokenHead`; but the last bits of torch's matrix products
+    depend on the shape of a batch and on the number of threads, and so do those of a score: scores of the same event
+    agree to 1e-5, relative to the larger of 1 and the score, and to 1e-4 with float64. In a process that was forked,
+    torch has one thread: those of its parent are gone, and it would wait for them.
     """
 
     KIND = "masked-token"
-    BACKENDS = ("torch",)
+    BACKENDS = ("native", "torch")
 
     def __init__(
         self,
@@ -105,6 +110,7 @@ class MaskedTokenDetector(TokenDetector):
         reduction: Literal["mean", "sum", "max", "top-mean"] = "mean",
         top: int = 3,
         type_weights: TypeWeights = (),
+        precision: Literal["float32", "bfloat16"] = "float32",
         epochs: int = 10,
         batch: int = 256,
         learning_rate: float = 1e-3,
@@ -121,6 +127,8 @@ class MaskedTokenDetector(TokenDetector):
             layers, width, heads, feed_forward, positions, max_length, norm_first, activation, dropout
         )
         self.masking = MaskingSettings(masking, mask_fraction, score_form, n_masks, mask_seed)
+        one_of(precision, "precision", PRECISIONS)
+        self.precision = precision
         self.training = TrainingSettings(
             epochs=epochs,
             batch=batch,
@@ -135,7 +143,7 @@ class MaskedTokenDetector(TokenDetector):
         )
         self.history: History | None = None
         self._state: Tensors = {}
-        self._scorer: Scorer | None = None
+        self._scorers: dict[tuple[str, str], Scorer | NativeScorer | str] = {}
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -194,7 +202,7 @@ class MaskedTokenDetector(TokenDetector):
             progress=progress,
         )
         self._state = {name: value.numpy().copy() for name, value in model.state_dict().items()}
-        self._scorer = None
+        self._scorers = {}
 
     @property
     def _identity(self) -> str:
@@ -214,29 +222,54 @@ class MaskedTokenDetector(TokenDetector):
         Parameters
         ----------
         **settings
-            Any of `score_form`, `n_masks`, `mask_seed`, `reduction`, `top` and `type_weights`; the others stay as they
-            are.
+            Any of `score_form`, `n_masks`, `mask_seed`, `precision`, `reduction`, `top` and `type_weights`; the others
+            stay as they are.
         """
         of_masks = {name: settings.pop(name) for name in _SCORE_SETTINGS if name in settings}
+        precision = settings.pop("precision", self.precision)
+        one_of(precision, "precision", PRECISIONS)
         other = super().with_score(**settings)
-        other.masking = replace(self.masking, **of_masks)
+        other.masking, other.precision = replace(self.masking, **of_masks), precision
         return other
+
+    def _lacks(self, backend: Literal["native", "torch"]) -> str:
+        if backend == "torch" and self.precision != "float32":
+            return f"its precision is {self.precision}; with_score(precision='float32') gives one that can"
+        if backend == "native" and self.is_fitted:
+            found = self._prepared(backend)
+            return found if isinstance(found, str) else ""
+        return ""
 
     def _surprise(
         self, tokens: Tokens, backend: Literal["native", "torch"], threads: int
     ) -> npt.NDArray[np.float32]:
-        return self._ready().token_surprise(tokens, self.masking, threads)
+        scorer = self._prepared(backend)
+        assert not isinstance(scorer, str)  # `_lacks` said so before
+        return scorer.token_surprise(tokens, self.masking, threads)
 
-    def _ready(self) -> Scorer:
-        if self._scorer is None:
-            require("torch", extra="torch")
-            from evtok.detectors import masked_token_scoring, masked_token_training
+    def _prepared(self, backend: Literal["native", "torch"]) -> Scorer | NativeScorer | str:
+        """Return the network, made once and shared with detectors that score in another way; or why it cannot be."""
+        key = (backend, self.precision)
+        if key not in self._scorers:
+            try:
+                self._scorers[key] = self._native() if backend == "native" else self._torch()
+            except (
+                ValueError
+            ) as error:  # its tensors were checked: they are too large to prove that no sum overflows
+                self._scorers[key] = str(error)
+        return self._scorers[key]
 
-            model = masked_token_training.model_of(
-                self._state, self.inputs.tokenizer.vocab_size, self._n_embeddings, self.network
-            )
-            self._scorer = masked_token_scoring.Scorer(model, self.mask_id, self.groups.is_scored)
-        return self._scorer
+    def _native(self) -> NativeScorer:
+        return NativeScorer(self._state, self.network, self.mask_id, self.groups.is_scored, self.precision)
+
+    def _torch(self) -> Scorer:
+        require("torch", extra="torch")
+        from evtok.detectors import masked_token_scoring, masked_token_training
+
+        model = masked_token_training.model_of(
+            self._state, self.inputs.tokenizer.vocab_size, self._n_embeddings, self.network
+        )
+        return masked_token_scoring.Scorer(model, self.mask_id, self.groups.is_scored)
 
     # ---- files ------------------------------------------------------------------------------------------------
 
@@ -250,6 +283,7 @@ class MaskedTokenDetector(TokenDetector):
             "network": asdict(self.network),
             "masking": asdict(self.masking),
             "score": self.reduction.to_config(),
+            "precision": self.precision,
             "training": training,
         }
 
@@ -260,7 +294,7 @@ class MaskedTokenDetector(TokenDetector):
 
     @classmethod
     def from_artefact(cls, config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Self:  # noqa: D102
-        closed(config, {"kind", "inputs", "network", "masking", "score", "training"}, "detector")
+        closed(config, {"kind", "inputs", "network", "masking", "score", "precision", "training"}, "detector")
         inputs = inputs_from_config(config["inputs"], tensors)
         if not isinstance(inputs, TokenInputs):
             raise ArtefactError(f"inputs: a {cls.KIND} detector reads tokens, got {inputs.KIND}")
@@ -270,13 +304,14 @@ class MaskedTokenDetector(TokenDetector):
                 raise ArtefactError(f"{part}: expected an object, got {config[part]!r:.80}")
             settings |= config[part]
         reduction = Reduction.from_config(config["score"])
-        self = cls(inputs, **settings, **reduction.to_config())
+        self = cls(inputs, **settings, **reduction.to_config(), precision=config["precision"])
         self._state = _state(tensors, self.network.shapes(inputs.tokenizer.vocab_size, self._n_embeddings))
         return self
 
     def __repr__(self) -> str:
         network = self.network
-        state = "" if self.is_fitted else ", not fitted"
+        state = "" if self.precision == "float32" else f" in {self.precision}"
+        state += "" if self.is_fitted else ", not fitted"
         return (
             f"<MaskedTokenDetector: {network.layers} layers of width {network.width}, "
             f"{self.inputs.tokenizer.vocab_size} ids, {self.masking.score_form}{state}>"

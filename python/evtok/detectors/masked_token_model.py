@@ -7,7 +7,6 @@ only the rows are computed that somebody asks for, and what their attention look
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evtok.detectors.masked_token_settings import NetworkSettings
+from evtok.detectors.sinusoids import sinusoids
 
 _EMBEDDING_SPREAD = 0.02
 
@@ -101,7 +101,9 @@ class MaskedTokenModel(nn.Module):  # type: ignore[misc]  # torch is not followe
             self.positions = nn.Embedding(settings.max_length, width)
             nn.init.normal_(self.positions.weight, std=_EMBEDDING_SPREAD)
         elif settings.positions == "sinusoidal":
-            self.register_buffer("waves", sinusoids(settings.max_length, width), persistent=False)
+            self.register_buffer(
+                "waves", torch.from_numpy(sinusoids(settings.max_length, width)), persistent=False
+            )
         self.kind_of_positions = settings.positions
         layer = nn.TransformerEncoderLayer(
             width,
@@ -152,16 +154,6 @@ def place_within(lengths: Tensor) -> Tensor:
     starts = lengths.cumsum(0) - lengths
     n_rows = int(lengths.sum())
     return torch.arange(n_rows, device=lengths.device) - torch.repeat_interleave(starts, lengths)
-
-
-def sinusoids(n_places: int, width: int) -> Tensor:
-    """Return the waves of Vaswani et al., float32 (n_places, width): sines and cosines in turn."""
-    place = torch.arange(n_places, dtype=torch.float64)[:, None]
-    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(10_000.0) / width))
-    waves = torch.empty(n_places, width, dtype=torch.float64)
-    waves[:, 0::2] = torch.sin(place * rate)
-    waves[:, 1::2] = torch.cos(place * rate)
-    return waves.float()
 
 
 def _layer(

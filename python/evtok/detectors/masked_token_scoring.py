@@ -15,7 +15,7 @@ import torch
 from evtok._forks import is_forked
 from evtok.detectors.masked_token_masks import Passes, passes
 from evtok.detectors.masked_token_model import Asked, MaskedTokenModel, Rectangle
-from evtok.detectors.masked_token_settings import MaskingSettings
+from evtok.detectors.masked_token_settings import TOO_LARGE, MaskingSettings
 from evtok.errors import ArtefactError
 from evtok.scoring import TokenHead
 from evtok.tokens import Tokens
@@ -73,9 +73,7 @@ class Scorer:
                     np.add.at(total, at, self.surprise(ids[part.events], part, threads))
                     np.add.at(count, at, 1)
         if not np.isfinite(total).all():
-            raise ArtefactError(
-                "model: its numbers are too large, it gives no probability for a token; train it again, more slowly"
-            )
+            raise ArtefactError(TOO_LARGE)
         return np.divide(total, count, out=total, where=count > 0).astype(np.float32)
 
     def surprise(self, ids: npt.NDArray[np.int64], part: Passes, threads: int) -> npt.NDArray[np.float32]:

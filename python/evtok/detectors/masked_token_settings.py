@@ -11,6 +11,12 @@ POSITIONS = ("learned", "sinusoidal", "none")
 ACTIVATIONS = ("gelu", "relu")
 MASKINGS = ("fraction", "one")
 SCORE_FORMS = ("pseudo-likelihood", "random-masks", "single-pass")
+PRECISIONS = ("float32", "bfloat16")
+
+#: What either backend says of a network that overflows.
+TOO_LARGE = (
+    "model: its numbers are too large, it gives no probability for a token; train it again, more slowly"
+)
 
 #: The largest network that a file can ask for.
 MOST = {"layers": 256, "width": 1 << 14, "heads": 1 << 10, "feed_forward": 1 << 17, "max_length": 1 << 17}
@@ -51,8 +57,8 @@ class NetworkSettings:
                 f"max_length: sinusoidal positions need at most {_MOST_WAVES // self.width} at this width, got "
                 f"{self.max_length}"
             )
-        _one_of(self.positions, "positions", POSITIONS)
-        _one_of(self.activation, "activation", ACTIVATIONS)
+        one_of(self.positions, "positions", POSITIONS)
+        one_of(self.activation, "activation", ACTIVATIONS)
         if not isinstance(self.norm_first, bool):
             raise TypeError(f"norm_first: expected True or False, got {self.norm_first!r}")
         object.__setattr__(self, "dropout", finite_number(self.dropout, "dropout"))
@@ -90,8 +96,8 @@ class MaskingSettings:
     mask_seed: int = 0
 
     def __post_init__(self) -> None:
-        _one_of(self.masking, "masking", MASKINGS)
-        _one_of(self.score_form, "score_form", SCORE_FORMS)
+        one_of(self.masking, "masking", MASKINGS)
+        one_of(self.score_form, "score_form", SCORE_FORMS)
         object.__setattr__(self, "mask_fraction", finite_number(self.mask_fraction, "mask_fraction"))
         if not 0 < self.mask_fraction <= 1:
             raise ValueError(f"mask_fraction: expected above 0 and at most 1, got {self.mask_fraction}")
@@ -108,6 +114,7 @@ class MaskingSettings:
             )
 
 
-def _one_of(value: object, name: str, known: tuple[str, ...]) -> None:
+def one_of(value: object, name: str, known: tuple[str, ...]) -> None:
+    """Refuse a value that is not among those that are known."""
     if value not in known:
         raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r:.80}")
