@@ -5,6 +5,7 @@ Slow, written to be read first, and the expected value in tests. Every number is
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,7 +54,7 @@ def encoder(
     Layers hold arrays by the names of `torch.nn.TransformerEncoderLayer`; a bias may be missing or None.
     """
     result = np.empty_like(x)
-    for begin, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for begin, end in itertools.pairwise(offsets):
         rows = x[begin:end]
         for layer in layers:
 

@@ -31,8 +31,8 @@ def read_encoder(module: Any) -> dict[str, Any]:
         layers, norm, name = list(module.layers), module.norm, "module.layers"
     else:
         raise TypeError(
-            f"module: expected a torch.nn.TransformerEncoder, a TransformerEncoderLayer or evtok's MaskedTokenModel, got "
-            f"{type(module).__name__} (a subclass may compute something else)" + _REMEDY
+            f"module: expected a torch.nn.TransformerEncoder, a TransformerEncoderLayer or evtok's "
+            f"MaskedTokenModel, got {type(module).__name__} (a subclass may compute something else)" + _REMEDY
         )
     _refuse_changed(module, "module")
     if not layers:

@@ -190,8 +190,8 @@ class Encoder:
     def _padded(self, x: Any, mask: Any | None, on_invalid: OnInvalid, threads: int | None) -> Any:
         values = self._checked_rows(x, 3, "(B, S, {})")
         n, longest, width = values.shape
-        if self._positions is not None:
-            values = values + self._places(longest if n else 0)
+        if self._positions is not None and n:
+            values = values + self._places(longest)
         flat = values.reshape(n * longest, width)
 
         def name(row: int) -> str:
@@ -288,8 +288,8 @@ def _checked_mask(mask: Any, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     values = _arrays.to_numpy(mask, "key_padding_mask")
     if values.dtype != np.bool_:
         raise TypeError(
-            f"key_padding_mask: expected bool, True where there is no row, got {values.dtype}; an additive mask becomes "
-            "one by mask == -inf"
+            f"key_padding_mask: expected bool, True where there is no row, got {values.dtype}; an additive "
+            "mask becomes one by mask == -inf"
         )
     if values.shape != shape:
         raise ValueError(f"key_padding_mask: expected shape {shape}, got {values.shape}")
