@@ -59,6 +59,9 @@ class Workers(ABC):
     def slots(self) -> int:
         """Tasks that they take at a time."""
 
+    def prepare(self) -> None:  # noqa: B027  most have nothing to prepare
+        """Have a worker at hand for the next task, whose time begins only then."""
+
     @abstractmethod
     def submit(self, ticket: str, document: bytes, avoid: Collection[str]) -> None:
         """Begin a task; not with the workers to `avoid`, where there are others."""
@@ -132,6 +135,7 @@ class _Dispatch:
     def _hand_out(self) -> None:
         now = time.monotonic()
         while self._waiting and self._waiting[0][0] <= now and len(self._under_way) < self._workers.slots:
+            self._workers.prepare()
             turn = heapq.heappop(self._waiting)[2]
             document = TaskDocument.of(self._job, turn.task, turn.expected, turn.attempt)
             timeout = self._job.task_timeout

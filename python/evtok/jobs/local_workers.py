@@ -19,6 +19,9 @@ from multiprocessing import connection
 from evtok import _core
 from evtok.errors import JobError
 from evtok.jobs.dispatch import Reply, Workers
+from evtok.jobs.worker_process import READY
+
+_START = 120.0  # seconds that a process may take to import what it needs
 
 _PROGRAM = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
@@ -27,7 +30,7 @@ _PROGRAM = (
 
 
 class LocalWorkers(Workers):
-    """Up to `n` processes; each is started when there is a task for it.
+    """So many processes; one that died is replaced when there is a task for it.
 
     Parameters
     ----------
@@ -40,21 +43,27 @@ class LocalWorkers(Workers):
         self._n, self._threads = n, threads
         self._idle: list[_Process] = []
         self._busy: dict[str, _Process] = {}
+        self._started = False
 
     @property
     def slots(self) -> int:  # noqa: D102
         return self._n
 
-    def submit(self, ticket: str, document: bytes, avoid: Collection[str]) -> None:  # noqa: D102
-        while True:
-            process = self._idle.pop() if self._idle else _Process(self._threads)
-            try:
-                process.tasks.send_bytes(document)
-            except OSError:  # it died while it was idle
+    def prepare(self) -> None:  # noqa: D102
+        for process in list(self._idle):
+            if process.died():
+                self._idle.remove(process)
                 process.end()
-                continue
-            self._busy[ticket] = process
-            return
+        if not self._started:  # all at once, as each takes a second to import what it needs
+            self._idle, self._started = [_Process(self._threads) for _ in range(self._n)], True
+        if not self._idle:
+            self._idle.append(_Process(self._threads))
+        self._idle[-1].require_ready()
+
+    def submit(self, ticket: str, document: bytes, avoid: Collection[str]) -> None:  # noqa: D102
+        process = self._busy[ticket] = self._idle.pop()
+        with contextlib.suppress(OSError):  # it has just died: there will be no answer
+            process.tasks.send_bytes(document)
 
     def wait(self, seconds: float) -> list[Reply]:  # noqa: D102
         by_pipe = {process.replies: ticket for ticket, process in self._busy.items()}
@@ -119,6 +128,25 @@ class _Process:
         self.tasks = connection.Connection(task_in, readable=False)
         self.replies = connection.Connection(reply_out, writable=False)
         self.name = f"process {self._process.pid}"
+        self._ready = False
+
+    def died(self) -> bool:
+        """Whether it ended by itself."""
+        return self._ready and self._process.poll() is not None
+
+    def require_ready(self) -> None:
+        """Wait until it can take a task; raises `JobError` when it never can."""
+        if self._ready:
+            return
+        try:
+            self._ready = self.replies.poll(_START) and self.replies.recv_bytes() == READY
+        except (EOFError, OSError):
+            self._ready = False
+        if not self._ready:
+            raise JobError(
+                f"workers: a process that was started {self.end(kill=True)} before it could take a task; what it said "
+                "is on stderr"
+            )
 
     def stop(self) -> None:
         """Ask it to end after its task."""
@@ -132,7 +160,7 @@ class _Process:
 
     def end(self, *, kill: bool = False) -> str:
         """Clear it away; returns how it ended."""
-        if kill:
+        if kill and self._process.poll() is None:
             self._process.kill()
         for pipe in (self.tasks, self.replies):
             pipe.close()

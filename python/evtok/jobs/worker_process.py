@@ -9,6 +9,9 @@ import signal
 import threading
 from multiprocessing import connection
 
+#: What a process says when it can take tasks.
+READY = b"ready"
+
 
 def serve(tasks_fd: int, replies_fd: int) -> None:
     """Carry out tasks until an empty message comes; ends at once when the coordinator is gone."""
@@ -29,6 +32,7 @@ def serve(tasks_fd: int, replies_fd: int) -> None:
     threading.Thread(target=listen, name="evtok-listen", daemon=True).start()
     from evtok.jobs.worker import run_task
 
+    replies.send_bytes(READY)
     while document := messages.get():
         answer = json.dumps(run_task(document)).encode("ascii")
         try:
