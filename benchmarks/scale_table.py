@@ -89,7 +89,7 @@ def _cost(run: dict[str, Any]) -> Iterator[str]:
         hours = MANY / _rate(row, cpus) / 3600
         cells = [
             row["what"],
-            f"{cpus * hours:,.2g}",
+            f"{cpus * hours:,.1f}",
             f"{MANY * stored['bytes'] / stored['events'] / 1e9:,.3g} GB",
             _time(hours),
             _time(cpus * hours / CORES),

@@ -49,7 +49,7 @@ def test_the_tables_are_what_the_run_says(run):
     text = scale_table().table(run)
     assert "| tokens, arrow | 1 k events/s | 1.8 k events/s | 90% | 2 / 1 / 0.5 |" in text
     hours = 1e9 / 1800 / 3600
-    assert f"| tokens, arrow | {2 * hours:,.2g} | 20 GB | {hours:.1f} h | {2 * hours / 100:.1f} h |" in text
+    assert f"| tokens, arrow | {2 * hours:,.1f} | 20 GB | {hours:.1f} h | {2 * hours / 100:.1f} h |" in text
     assert "1,000,000 events: 200 MB; 10,000,000 events: 201 MB" in text
     assert "Medians of 3 rounds" in text
 

@@ -68,7 +68,10 @@ def test_p42_log_json(tmp_path, inputs, setup):
     keys = {
         "start": {"folder", "shards", "events", "proven_shards", "proven_events"},
         "progress": {"done_events", "total_events", "events_per_s", "eta_s"},
-        "shard": {"name", "events", "ids", "bytes", "quarantined", "sha256", "worker"} | times | lost,
+        "shard": {"name", "events", "ids", "bytes", "quarantined", "sha256", "worker", "attempt"}
+        | times
+        | lost,
+        "task": {"name", "attempt"},
         "finish": {"read", "written", "filtered", "quarantined", "ids", "bytes", "complete"} | lost,
     }
     assert {e["event"] for e in events} == set(keys)

@@ -44,10 +44,10 @@ def test_a_range_that_could_not_be_read_is_tried_again(job, files, monkeypatch, 
     expected = job("undisturbed", files[:1])
     real = EventSource.iter_records
 
-    def lost(self, file, start, stop, size=None):
-        if start == 2000 and stop > 2001:
+    def lost(self, file, start=0, stop=None, *rest):
+        if start == 2000:
             raise InputFileError("the connection was lost")
-        yield from real(self, file, start, stop, *(() if size is None else (size,)))
+        return real(self, file, start, stop, *rest)
 
     monkeypatch.setattr(EventSource, "iter_records", lost)
     assert job("out", files[:1]).counts.quarantined == 2000
