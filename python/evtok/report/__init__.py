@@ -34,6 +34,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name from its home when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'evtok.report' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    home = import_module(_HOMES[name])
+    # All of that home at once: to import it has put the module where a function of the same name belongs.
+    globals().update({one: getattr(home, one) for one, place in _HOMES.items() if place == _HOMES[name]})
+    return globals()[name]
