@@ -34,11 +34,15 @@ def test_python_of_the_page_runs(page: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     code = "\n".join(blocks)
-    for package, word in (("torch", "import torch"), ("mplhep", "evtok.report")):
+    for package, word in (
+        ("torch", "import torch"),
+        ("mplhep", "evtok.report"),
+        ("distributed", "distributed"),
+    ):
         if word in code:
             pytest.importorskip(package)
     shutil.copytree(EXAMPLES, tmp_path / "examples" / "data")
     done = subprocess.run(
-        [sys.executable, "-"], input=code, cwd=tmp_path, capture_output=True, text=True, timeout=600
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
