@@ -34,6 +34,9 @@ DETECTION_ORDER = (
 #: phi.
 NAMED_ONLY = ("padded",)
 
+#: Of a schema's file; the longest preset has a hundredth of it.
+_MAX_BYTES = 1 << 16
+
 
 def preset_names() -> tuple[str, ...]:
     """Return the names of the schemas that come with evtok."""
@@ -44,6 +47,27 @@ def preset_names() -> tuple[str, ...]:
 def _preset(name: str) -> Schema:
     text = resources.files("evtok.io").joinpath("schemas", f"{name}.toml").read_text(encoding="utf-8")
     return Schema.from_dict(tomllib.loads(text), f"preset {name}")
+
+
+def _parsed(path: Path) -> Any:
+    """Parse a TOML or JSON file of few bytes: parsers take very long for some texts."""
+    if not path.is_file():
+        raise OSError("there is no such file, or it is not a regular one")
+    with path.open("rb") as file:
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"larger than {_MAX_BYTES} bytes, which no schema needs")
+    text = data.decode("utf-8")
+    if path.suffix == ".toml":
+        return tomllib.loads(text)
+    return json.loads(text, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return result
 
 
 def load_schema(schema: Schema | Mapping[str, Any] | str | os.PathLike[str]) -> Schema:
@@ -72,8 +96,7 @@ def load_schema(schema: Schema | Mapping[str, Any] | str | os.PathLike[str]) -> 
             "or .json file"
         )
     try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (OSError, ValueError) as error:  # the errors of both parsers are ValueErrors
+        data = _parsed(path)
+    except (OSError, ValueError, RecursionError) as error:  # the errors of both parsers are ValueErrors
         raise SchemaError(f"schema: cannot read {path}: {error}") from error
     return Schema.from_dict(data, f"schema {path}")

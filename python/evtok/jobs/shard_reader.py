@@ -66,7 +66,9 @@ class ShardFile:
             self._check(expected.segment, f"batch {k}")
         pa = require("pyarrow", extra="io")
         try:
-            batch = from_record_batch(self._read(k), self._layout)
+            found = self._read(k)
+            found.validate()  # Arrow believes the lengths of a file: beyond its buffers lies other memory
+            batch = from_record_batch(found, self._layout)
         except (pa.ArrowException, OSError, ShardError) as error:
             raise ShardError(f"{self.path}: batch {k} cannot be read ({error}); {_REMEDY}") from error
         if (len(batch), batch.n_ids) != (expected.events, expected.ids):

@@ -181,7 +181,7 @@ def load(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, npt.
         raise ArtefactError(f"{tensor_file}: larger than {_MAX_TENSOR_BYTES} bytes")
     try:
         tensors = load_file(tensor_file)
-    except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
+    except (SafetensorError, AttributeError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise ArtefactError(f"{tensor_file}: not a valid safetensors file: {error}") from error
     for name, value in tensors.items():
         if value.dtype.kind == "f" and np.isnan(value).any():
