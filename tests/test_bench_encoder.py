@@ -183,6 +183,7 @@ def test_the_oracle_of_scores_is_the_backend_torch() -> None:
 
 def test_sequences_and_events_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_data, "_VERIFIED", 1)
+    monkeypatch.setattr(encoder_data, "_LEAST_RAGGED", 5)
     x, distinct = encoder_data.sequences(SHAPE)
     assert distinct == 5
     np.testing.assert_array_equal(x[5:10], x[:5])
@@ -235,4 +236,4 @@ def test_the_fastest_way_is_found() -> None:
     ]
     chosen, note = encoder_ways.fastest(ways)
     assert chosen.name == "quick"
-    assert note == "quick, the fastest of 2 ways: slow, quick"
+    assert note == "quick, the fastest of 2 ways: slow; quick"

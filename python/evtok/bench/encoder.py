@@ -223,7 +223,7 @@ class _Bench:
         if limits:  # calls of one event take next to nothing
             peaks = {one.name: peak_extra_bytes(one.run) for one in contestants}
             taken = [f"{name} {peak / 1e6:.1f} MB" for name, peak in peaks.items() if peak is not None]
-            notes.append(f"peak memory beyond the arguments: {', '.join(taken)}")
+            notes.append(f"peak memory beyond the arguments and what earlier calls kept: {', '.join(taken)}")
         return Case(
             *("encoder", self.shape["name"], variant, *amount),
             [*contestants, *limits],

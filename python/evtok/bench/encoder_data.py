@@ -23,6 +23,8 @@ MEAN_OBJECTS = 10
 
 # Activations that float64 computes for a verification: one call of erf for each, which NumPy does not have.
 _VERIFIED = 2_000_000
+# Sequences and events that differ, whatever they take: of ragged ones so many that their mean is that of all.
+_LEAST, _LEAST_RAGGED = 5, 101
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def sequences(shape: dict[str, Any]) -> tuple[Array, int]:
     """
     random = np.random.default_rng(SEED + 1)
     n, length, d = shape["events"], shape["length"], shape["d"]
-    distinct = _distinct(shape, n, length)
+    distinct = _distinct(shape, n, length, _LEAST)
     x = random.standard_normal((distinct, length, d), np.float32)
     return repeated(x, n), distinct
 
@@ -115,15 +117,15 @@ def ragged(shape: dict[str, Any], of: MaskedTokenDetector, n: int) -> tuple[Toke
 
     The second result says after how many events they repeat.
     """
-    distinct = _distinct(shape, n, 1 + MEAN_OBJECTS * MEAN_OBJECTS)
-    drawn = np.random.default_rng(SEED + 2).poisson(MEAN_OBJECTS, distinct)
+    distinct = _distinct(shape, n, 1 + MEAN_OBJECTS * MEAN_OBJECTS, _LEAST_RAGGED)
+    drawn = np.random.default_rng(SEED + 3).poisson(MEAN_OBJECTS, distinct)
     return events_of(of, np.clip(drawn, 1, shape["length"]), n), distinct
 
 
 def events_of(of: MaskedTokenDetector, lengths: npt.NDArray[np.int64], n: int) -> Tokens:
     """Draw events of `lengths` tokens, as `of` scores them; `n` events, these again and again."""
     scored = np.flatnonzero(of.groups.is_scored)
-    ids = np.random.default_rng(SEED + 3).choice(scored, int(lengths.sum()))
+    ids = np.random.default_rng(SEED + 2).choice(scored, int(lengths.sum()))
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(repeated(lengths, n))])
     tokenizer = of.inputs.tokenizer
     return Tokens(
@@ -140,9 +142,9 @@ def repeated(first: Array, n: int) -> Array:
     return np.ascontiguousarray(first[np.arange(n) % len(first)])
 
 
-def _distinct(shape: dict[str, Any], n: int, rows: int) -> int:
+def _distinct(shape: dict[str, Any], n: int, rows: int, least: int) -> int:
     most: int = _VERIFIED // (rows * shape["ff"] * shape["layers"])
-    return min(n, max(5, most) | 1)  # odd, so that the same event comes at other places of a tile
+    return min(n, max(least, most) | 1)  # odd, so that the same event comes at other places of a tile
 
 
 def _below(state: dict[str, Array], prefix: str) -> dict[str, Array]:
