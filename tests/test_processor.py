@@ -208,3 +208,27 @@ def test_what_is_not_there_is_named(records, tokenizer):
     with pytest.raises(InvalidEventsError, match="pt = nan"):
         tokenize(events)
     assert ak.min(ak.min(TokenizeArrays(tokenizer, on_invalid="sentinel")(events), axis=1)) == -1
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("mode", ["virtual", "eager", "dask"])
+def test_nano_events_of_coffea(tokenizer, mode):
+    """Where coffea is installed: the tokens of the file, by the branches that are needed."""
+    nanoevents = pytest.importorskip("coffea.nanoevents")
+    path = str(DATA / "wlnu.root")
+    read = []
+    options = {"access_log": read} if mode == "virtual" else {}
+    events = nanoevents.NanoEventsFactory.from_root(
+        {path: "Events"}, schemaclass=nanoevents.NanoAODSchema, mode=mode, **options
+    ).events()
+    found = TokenizeArrays(tokenizer)(events)
+    if mode == "dask":
+        (branches,) = pytest.importorskip("dask_awkward").report_necessary_columns(found).values()
+        found = found.compute()
+    else:
+        branches = {one.branch for one in read}
+    expected = tokenizer.encode(evtok.Events.concatenate(list(evtok.open_events(path))))
+    assert ak.array_equal(found, expected.to_awkward())
+    if mode != "eager":
+        assert set(branches) == NEEDED | {"nJet", "nElectron", "nMuon", "nPhoton"}

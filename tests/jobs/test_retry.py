@@ -12,6 +12,7 @@ from evtok.cli import retry as cli_retry
 from evtok.errors import InputFileError, JobError
 from evtok.io import EventSource
 from evtok.jobs.again import retry
+from evtok.jobs.status import status
 
 
 @pytest.fixture
@@ -188,6 +189,9 @@ def test_scores_are_tried_again(tmp_path, files, jets_schema):
     report = retry(tmp_path / "old.parquet", tmp_path / "new.parquet", schema=jets_schema)
     assert (report.counts.written, report.proven) == (9500, 4)
     assert evtok.verify(tmp_path / "new.parquet").ok
+    found = status(tmp_path / "new.parquet")
+    assert (found.product, found.state, found.shards_done) == ("scores", "complete", 6)
+    assert (tmp_path / "new.parquet.parts" / "job.html").exists()
 
 
 def test_the_command(job, files, tmp_path, jets_schema, capsys):

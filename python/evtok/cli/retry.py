@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from evtok.cli.options import LogJsonOption, SchemaOption
+from evtok.cli.options import (
+    LogJsonOption,
+    MemoryOption,
+    SchedulerOption,
+    SchemaOption,
+    TimeoutOption,
+    WorkersOption,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +34,10 @@ def retry_command(
             help="New folder (for scores, new file), when inputs were mended: what did not change is taken over.",
         ),
     ] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    memory: MemoryOption = None,
+    task_timeout: TimeoutOption = None,
     threads: Annotated[int | None, typer.Option(help="Threads that compute.", min=1)] = None,
     schema: SchemaOption = None,
     allow_quarantine: Annotated[
@@ -41,7 +52,16 @@ def retry_command(
 
     with listener(log_json=log_json, task="retry") as seen, signals(seen) as told:
         report = retry(
-            job, output, schema=schema, threads=threads, allow_quarantine=allow_quarantine, progress=told
+            job,
+            output,
+            schema=schema,
+            threads=threads,
+            allow_quarantine=allow_quarantine,
+            workers=workers,
+            client=scheduler,
+            memory=memory,
+            task_timeout=task_timeout,
+            progress=told,
         )
     counts = report.counts
     print(

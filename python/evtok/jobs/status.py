@@ -140,7 +140,8 @@ def status(folder: str | os.PathLike[str]) -> JobStatus:
     plan = manifest.plan
     counts = sum((record.counts for record in records), Counts())
     recorded = {record.index for record in records}
-    refused = [lost for lost in manifest.refused if lost.index not in recorded]
+    # A running job reads again what could not be read the last time.
+    refused = [] if running else [lost for lost in manifest.refused if lost.index not in recorded]
     for lost in refused:
         counts += Counts(read=lost.stop - lost.start, quarantined=lost.stop - lost.start)
     return JobStatus(
