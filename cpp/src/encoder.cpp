@@ -16,7 +16,7 @@ namespace {
 
 constexpr double kMost = 0x1p126;         // no step may come to more
 constexpr double kLongest = 0x1p31;       // rows of a sequence, for the same bound
-constexpr int64_t kTileFloats = 100'000;  // of a tile's rows in all arrays, so that they stay in the cache
+constexpr int64_t kTileFloats = 200'000;  // of a tile's rows in all arrays, so that they stay in the cache
 constexpr int64_t kMostTileRows = 96, kFewestTileRows = 48;
 constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
 

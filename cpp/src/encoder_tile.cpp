@@ -102,6 +102,7 @@ void EncoderTile::multiply(MatrixProduct product) {
       part.start_step = sums_step;
     }
     if (first + part.n_inner < n_inner) {
+      part.next = part.weight + part.n_inner * product.inner_step;
       part.added = nullptr;
       part.out = sums;
       part.out_step = sums_step;
@@ -129,7 +130,7 @@ void EncoderTile::dense(const DensePanels& layer, int64_t first_panel, int64_t n
       multiply({input + row * input_step, input_step, layer.weight.data() + of_layer * panel_step, panel_step,
                 kEncoderLanes, layer.bias.data() + of_layer * kEncoderLanes, 0,
                 added == nullptr ? nullptr : added + row * out.step + column, out.step, to, out.step, rows,
-                layer.n_in, panels});
+                layer.n_in, panels, layer.weight.data() + (of_layer + panels) % layer.n_panels * panel_step});
       if (activation != EncoderActivation::none)
         kernels_.activate(activation, to, out.step, rows, panels * kEncoderLanes);
     }
@@ -188,11 +189,11 @@ void EncoderTile::attend(const Queries& queries, const float* rows, const int64_
         const int64_t n = std::min(block, n_queries - first), row = queries.starts[s] + first;
         multiply({queries.values + row * queries.step + column, queries.step, keys_.data(), kEncoderLanes,
                   columns, nullptr, 0, nullptr, 0, scores_.data(), columns, n, head_width,
-                  columns / kEncoderLanes});
+                  columns / kEncoderLanes, nullptr});
         kernels_.weigh(scores_.data(), columns, n, n_keys, scale_, sums_.data());
         float* to = out + row * step_ + column;
         multiply({scores_.data(), columns, values, kEncoderLanes, wide_step_, nullptr, 0, nullptr, 0, to,
-                  step_, n, n_keys, value_panels});
+                  step_, n, n_keys, value_panels, nullptr});
         kernels_.divide(to, step_, n, head_width, sums_.data());
       }
     }

@@ -66,7 +66,7 @@ void test_multiply(const EncoderKernels& kernels) {
               }
             kernels.multiply({x.data(), 30, weight.data(), n_inner * kEncoderLanes, kEncoderLanes,
                               with_start ? start.data() : nullptr, 0, with_added ? added.data() : nullptr,
-                              step, found.data(), step, n_rows, n_inner, n_panels});
+                              step, found.data(), step, n_rows, n_inner, n_panels, nullptr});
             CHECK(same(expected, found));
           }
 }

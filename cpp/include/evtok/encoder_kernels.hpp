@@ -32,6 +32,7 @@ struct MatrixProduct {
   float* out;  // of row r at r * out_step; may be `start` or `added`
   int64_t out_step;
   int64_t n_rows, n_inner, n_panels;
+  const float* next;  // of the panel that the call after this one begins with; or null
 };
 
 /// Rows whose layer norm is made.
@@ -70,8 +71,9 @@ EVTOK_FORMULA int64_t whole_panels(int64_t columns) {
 // ----------------------------------------------------------------------------------------------
 
 /// kRows rows from `row` on against kPanels panels; the accumulators stay in registers.
+/// Meanwhile the weights from `next` on come closer.
 template <class Lanes, int kRows, int kPanels>
-EVTOK_FORMULA void product_tile(const MatrixProduct& m, int64_t row, int64_t panel) {
+EVTOK_FORMULA void product_tile(const MatrixProduct& m, int64_t row, int64_t panel, const float* next) {
   using Vector = typename Lanes::Vector;
   constexpr int kWidth = Lanes::width, kEach = kEncoderLanes / kWidth, kVectors = kPanels * kEach;
   const int64_t column = panel * kEncoderLanes;
@@ -88,7 +90,9 @@ EVTOK_FORMULA void product_tile(const MatrixProduct& m, int64_t row, int64_t pan
     Vector w[kVectors];
     for (int v = 0; v < kVectors; ++v)
       w[v] = Lanes::load(weight + v / kEach * m.panel_step + v % kEach * kWidth);
+    for (int p = 0; p < kPanels; ++p) __builtin_prefetch(next + p * m.panel_step, 0, 2);
     weight += m.inner_step;
+    next += m.inner_step;
     for (int r = 0; r < kRows; ++r) {
       const Vector of_row = Lanes::all(x[r][j]);
       for (int v = 0; v < kVectors; ++v) s[r][v] = Lanes::fma(of_row, w[v], s[r][v]);
@@ -105,24 +109,29 @@ EVTOK_FORMULA void product_tile(const MatrixProduct& m, int64_t row, int64_t pan
 
 /// The tile of n_rows <= kRows rows.
 template <class Lanes, int kRows, int kPanels>
-EVTOK_FORMULA void product_rows(const MatrixProduct& m, int64_t row, int64_t n_rows, int64_t panel) {
+EVTOK_FORMULA void product_rows(const MatrixProduct& m, int64_t row, int64_t n_rows, int64_t panel,
+                                const float* next) {
   if constexpr (kRows > 1) {
     if (n_rows < kRows) {
-      product_rows<Lanes, kRows - 1, kPanels>(m, row, n_rows, panel);
+      product_rows<Lanes, kRows - 1, kPanels>(m, row, n_rows, panel, next);
       return;
     }
   }
-  product_tile<Lanes, kRows, kPanels>(m, row, panel);
+  product_tile<Lanes, kRows, kPanels>(m, row, panel, next);
 }
 
 /// All rows against kPanels panels. Rows are shared out evenly, so that no group is left with very few.
 template <class Lanes, int kRows, int kPanels>
 EVTOK_FORMULA void product_panels(const MatrixProduct& m, int64_t panel) {
   const int64_t n_groups = (m.n_rows + kRows - 1) / kRows;
+  const float* weight = m.weight + panel * m.panel_step;
+  // The last group fetches what comes after this panel.
+  const float* after = panel + kPanels < m.n_panels ? weight + kPanels * m.panel_step : m.next;
+  if (after == nullptr) after = weight;
   int64_t row = 0;
   for (int64_t group = 0; group < n_groups; ++group) {
     const int64_t n_rows = (m.n_rows - row) / (n_groups - group);
-    product_rows<Lanes, kRows, kPanels>(m, row, n_rows, panel);
+    product_rows<Lanes, kRows, kPanels>(m, row, n_rows, panel, group + 1 < n_groups ? weight : after);
     row += n_rows;
   }
 }
@@ -253,26 +262,44 @@ template <class Lanes>
 void weigh_scores(float* scores, int64_t step, int64_t n_rows, int64_t n_keys, float scale, float* sums) {
   using Vector = typename Lanes::Vector;
   constexpr int kWidth = Lanes::width, kVectors = kEncoderLanes / kWidth;
+  const int64_t last = (n_keys - 1) / kWidth * kWidth;  // the first column of the last vector
+  // Of the last vector: -infinity is added where there is no key, and then exp is multiplied by 0. So that
+  // exp need not underflow there, which takes some processors long, it has not seen the -infinity.
+  float missing[kWidth], there[kWidth];
+  for (int i = 0; i < kWidth; ++i) {
+    there[i] = last + i < n_keys ? 1.0F : 0.0F;
+    missing[i] = last + i < n_keys ? 0.0F : -__builtin_inff();
+  }
+  const Vector no_key = Lanes::load(missing), key = Lanes::load(there);
   const Vector scales = Lanes::all(scale), zero = Lanes::zero();
   for (int64_t r = 0; r < n_rows; ++r) {
     float* row = scores + r * step;
-    const int64_t n_columns = (n_keys + kWidth - 1) / kWidth * kWidth;
-    for (int64_t k = n_keys; k < n_columns; ++k) row[k] = -__builtin_inff();
     // The largest by way of the lowest, which the lanes know how to find among themselves.
-    Vector least[1] = {Lanes::sub(zero, Lanes::load(row))};
-    for (int64_t k = kWidth; k < n_columns; k += kWidth)
+    Vector least[1] = {Lanes::sub(zero, Lanes::add(Lanes::load(row + last), no_key))};
+    for (int64_t k = 0; k < last; k += kWidth)
       least[0] = Lanes::min(least[0], Lanes::sub(zero, Lanes::load(row + k)));
     const Vector highest = Lanes::all(-Lanes::lowest(least) * scale);
+    const auto weighed = [&](const float* place) __attribute__((always_inline)) {
+      return exponential<Lanes>(
+          Lanes::min(zero, Lanes::sub(Lanes::mul(Lanes::load(place), scales), highest)));
+    };
     Vector total[kVectors];
     for (Vector& sum : total) sum = zero;
-    for (int64_t first = 0; first < n_columns; first += kEncoderLanes)
+    int64_t first = 0;
+    for (; first + kEncoderLanes <= last; first += kEncoderLanes)
       for (int v = 0; v < kVectors; ++v) {
-        if (first + v * kWidth >= n_columns) break;
         float* place = row + first + v * kWidth;
-        const Vector e = exponential<Lanes>(Lanes::sub(Lanes::mul(Lanes::load(place), scales), highest));
+        const Vector e = weighed(place);
         Lanes::store(place, e);
         total[v] = Lanes::add(total[v], e);
       }
+    for (int v = 0; v < kVectors && first + v * kWidth <= last; ++v) {
+      float* place = row + first + v * kWidth;
+      Vector e = weighed(place);
+      if (first + v * kWidth == last) e = Lanes::mul(e, key);
+      Lanes::store(place, e);
+      total[v] = Lanes::add(total[v], e);
+    }
     sums[r] = folded<Lanes>(total);
   }
 }
