@@ -210,7 +210,6 @@ def test_what_is_not_there_is_named(records, tokenizer):
     assert ak.min(ak.min(TokenizeArrays(tokenizer, on_invalid="sentinel")(events), axis=1)) == -1
 
 
-@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("mode", ["virtual", "eager", "dask"])
 def test_nano_events_of_coffea(tokenizer, mode):
