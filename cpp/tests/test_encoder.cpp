@@ -195,8 +195,9 @@ void test_forward(Isa isa) {
         const Model model(d, h, ff, d > 100 ? 1 : 2, random);
         const Encoder encoder =
             model.encoder(d % 2 ? EncoderActivation::gelu : EncoderActivation::relu, norm_first, bfloat16);
-        const std::vector<int64_t> offsets{0, 1, 1, 6, 25, 40, 140, 143};
-        const Floats x = draw(143 * d, 1.0F, random);
+        std::vector<int64_t> offsets{0, 1, 1, 6, 25, 40, 140, 143};
+        if (d > 100) offsets = {0, 1, 1, 6, 13};
+        const Floats x = draw(offsets.back() * d, 1.0F, random);
         force_isa(Isa::scalar);
         const Floats expected = forward(encoder, x, offsets);
         force_isa(isa);
@@ -265,23 +266,23 @@ void test_refused() {
 void test_passes(Isa isa) {
   Random random(5);
   constexpr int64_t kTokens = 21, kMask = 22;
-  for (const int n_layers : {1, 2, 3})
+  for (const int n_layers : {1, 3})
     for (const bool norm_first : {false, true})
       for (const bool hides : {false, true}) {
         const int64_t d = 12;
         const Model model(d, 3, 18, n_layers, random);
         const Encoder encoder = model.encoder(EncoderActivation::gelu, norm_first);
-        const Floats embedding = draw(23 * d, 1.0F, random), positions = draw(130 * d, 1.0F, random);
+        const Floats embedding = draw(23 * d, 1.0F, random), positions = draw(100 * d, 1.0F, random);
         const Floats weight = draw(kTokens * d, 1.0F, random);
         const TokenHead head(weight.data(), nullptr, kTokens, d, 1);
-        const MaskedTokenNetwork network(encoder, embedding.data(), 23, positions.data(), 130, head, kMask);
-        const std::vector<int64_t> offsets{0, 3, 3, 23, 24, 154, 160};
-        std::vector<int32_t> ids(160), places;
+        const MaskedTokenNetwork network(encoder, embedding.data(), 23, positions.data(), 100, head, kMask);
+        const std::vector<int64_t> offsets{0, 3, 3, 23, 24, 124, 130};
+        std::vector<int32_t> ids(130), places;
         for (int32_t& id : ids) id = static_cast<int32_t>(random() % kTokens);
         std::vector<int64_t> events, asked{0};
         for (int64_t event = 0; event < 6; ++event) {
           const int64_t n = offsets[static_cast<size_t>(event) + 1] - offsets[static_cast<size_t>(event)];
-          for (int64_t place = 0; place < n; place += n > 100 ? 40 : 1) {
+          for (int64_t place = 0; place < n; place += n > 50 ? 60 : 1) {
             events.push_back(event);
             places.push_back(static_cast<int32_t>(place));
             if (place % 3 == 1 && place + 1 < n) places.push_back(static_cast<int32_t>(place + 1));
@@ -316,16 +317,16 @@ void test_passes(Isa isa) {
         const TokenEvents tokens{ids.data(), offsets.data(), 6};
         const TokenPasses passes{events.data(), asked.data(), places.data(),
                                  static_cast<int64_t>(events.size()), hides};
-        for (const int threads : {1, 2, 3}) {
+        for (const int threads : {1, 3}) {
           std::fill(found.begin(), found.end(), 0.0F);
           network.pass_nll(tokens, passes, threads, found.data());
           CHECK(same(expected, found));
         }
         unforce_isa();
 
-        Floats out(160 * static_cast<size_t>(d));
+        Floats out(130 * static_cast<size_t>(d));
         network.encode(tokens, 2, out.data());
-        const MaskedTokenNetwork shorter(encoder, embedding.data(), 23, positions.data(), 129, head, kMask);
+        const MaskedTokenNetwork shorter(encoder, embedding.data(), 23, positions.data(), 99, head, kMask);
         CHECK_THROWS(shorter.encode(tokens, 1, out.data()), std::invalid_argument);
         ids[7] = 23;
         CHECK_THROWS(network.encode(tokens, 1, out.data()), std::invalid_argument);

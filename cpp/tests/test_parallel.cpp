@@ -154,6 +154,62 @@ void test_p29_cancellation() {
   set_interrupt_check(nullptr);
 }
 
+// A chunk that takes long asks by itself, on whichever thread it runs, and in a nested loop too.
+void test_p29_a_body_asks() {
+  check_stop();  // outside of a loop: nothing happens
+  set_interrupt_check(&ask);
+  for (const int threads : {1, 3})
+    for (const bool nested : {false, true}) {
+      stop_wanted = false;
+      std::atomic<int> running{0};
+      Clock::time_point pressed;
+      std::thread presser([&] {
+        sleep_ms(80);
+        pressed = Clock::now();
+        stop_wanted = true;
+      });
+      const auto work = [&](int64_t, int64_t) {
+        ++running;
+        const auto start = Clock::now();
+        while (seconds_since(start) < 10) {
+          sleep_ms(1);
+          check_stop();
+        }
+      };
+      CHECK_THROWS(parallel_for(3, 1, threads,
+                                [&](int64_t begin, int64_t end) {
+                                  if (nested)
+                                    parallel_for(1, 1, 1, work);
+                                  else
+                                    work(begin, end);
+                                }),
+                   Cancelled);
+      const auto returned = Clock::now();
+      presser.join();
+      CHECK(std::chrono::duration<double>(returned - pressed).count() < 0.2);
+      CHECK(running >= 1 && running <= threads);
+    }
+  stop_wanted = false;
+
+  // An error of one body ends the others, and is the one that comes out.
+  for (int64_t thrower = 0; thrower < 3; ++thrower)
+    CHECK_THROWS(on_each_thread(3,
+                                [&](int64_t i) {
+                                  if (i == thrower) throw std::out_of_range("this one");
+                                  const auto start = Clock::now();
+                                  while (seconds_since(start) < 10) {
+                                    sleep_ms(1);
+                                    check_stop();
+                                  }
+                                }),
+                 std::out_of_range);
+  // A body may throw Cancelled for reasons of its own.
+  for (const int threads : {1, 2})
+    CHECK_THROWS(parallel_for(2, 1, threads, [](int64_t, int64_t) { throw Cancelled{}; }), Cancelled);
+  CHECK(squares_are_right(1000, 1, 4));
+  set_interrupt_check(nullptr);
+}
+
 }  // namespace
 
 int main() {
@@ -163,5 +219,6 @@ int main() {
   test_p24_many_callers_at_once();
   test_p30_exceptions_are_carried_out();
   test_p29_cancellation();
+  test_p29_a_body_asks();
   return report();
 }
