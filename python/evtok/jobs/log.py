@@ -80,7 +80,8 @@ class JobLog:
             self.write("end", exit=0, reason="")
         else:
             self.write("end", exit=_exit_code(error), reason=str(error) or type(error).__name__)
-        self._file.close()
+        with contextlib.suppress(OSError):  # what is lost of the log is no loss of the job
+            self._file.close()
 
     def write(self, event: str, **content: Any) -> None:
         """Append a line; one that the storage does not take is counted and left out."""
