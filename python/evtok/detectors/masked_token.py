@@ -63,8 +63,8 @@ class MaskedTokenDetector(TokenDetector):
     reduction, top, type_weights
         How an event's score follows: see `evtok.detectors.token_detector.Reduction`.
     precision : {"float32", "bfloat16"}
-        Of the encoder's matrix products, for a score. "bfloat16" keeps 8 bits of each factor, is faster where the CPU
-        has instructions for it, and gives other scores: it is in the fingerprint, and only the backend "native" has it.
+        Of the factors in the encoder's dense layers, for a score; sums are float32. "bfloat16" keeps 8 bits and gives
+        other scores, no faster yet: it is in the fingerprint, and only the backend "native" has it.
     epochs, batch, learning_rate, weight_decay, patience, warm_up, decay, gradient_norm, device, seed
         See `evtok.detectors.training.TrainingSettings`. `seed` is also that of the first weights.
 
