@@ -5,7 +5,7 @@ A job is planned (`planning`), what is there is proven (`resume`), each task is 
 `product`: tokens by `tokenize_files` (`tokenize`), scores by `evtok.score_files` (`score`), which are merged into one
 file at the end (`merge`).
 
-A run is `watched`: it keeps a `log`, and leaves a `summary` and a page at its end; `status` reads how a job stands. What
+A run is `watched`: it keeps a `log`, and leaves a `summary` and a page; `status` reads how a job stands. What
 is in quarantine is tried again by `again.retry`: in the same folder, or in a new `generation` that takes over what did
 not change.
 """
