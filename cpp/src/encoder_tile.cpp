@@ -63,7 +63,7 @@ void EncoderTile::use(const Encoder& encoder, Isa isa) {
 
 void EncoderTile::shrink() {
   for (AlignedVector<float>* memory :
-       {&x, &normed, &wide, &attended, &keys_, &scores_, &sums_, &partial_, &hidden_, &rounded_})
+       {&x, &normed, &wide, &attended, &keys_, &scores_, &sums_, &partial_, &hidden_, &fed_, &rounded_})
     if (memory->size() * sizeof(float) > kKeptBytes) *memory = AlignedVector<float>();
 }
 
@@ -112,25 +112,28 @@ void EncoderTile::multiply(MatrixProduct product) {
   }
 }
 
-// out = dense(input), and + added where that is not null.
-void EncoderTile::dense(const DensePanels& layer, int64_t first_panel, int64_t n_panels, const float* input,
-                        int64_t input_step, int64_t n_rows, Out out, const float* added,
+// out = dense(input), and + added where that is not null; of the outputs and inputs of `part` alone. `sums`
+// is where the sums go on that inputs before have begun, or null.
+void EncoderTile::dense(const DensePanels& layer, const DensePart& part, const float* input,
+                        int64_t input_step, int64_t n_rows, const float* sums, const float* added, Out out,
                         EncoderActivation activation) {
   if (encoder_->shape().bfloat16) {
-    input = rounded(input, input_step, n_rows, layer.n_in);
-    input_step = whole_panels(layer.n_in) + kSpill;
+    input = rounded(input, input_step, n_rows, part.n_in);
+    input_step = whole_panels(part.n_in) + kSpill;
   }
   const int64_t panel_step = layer.n_in * kEncoderLanes;
+  const float* weight = layer.weight.data() + part.first_in * kEncoderLanes;
   for (int64_t row = 0; row < n_rows; row += kBlockRows) {
     const int64_t rows = std::min(kBlockRows, n_rows - row);
-    for (int64_t panel = 0; panel < n_panels; panel += 2) {
-      const int64_t panels = std::min<int64_t>(2, n_panels - panel), column = panel * kEncoderLanes;
-      const int64_t of_layer = first_panel + panel;
-      float* to = out.values + row * out.step + column;
-      multiply({input + row * input_step, input_step, layer.weight.data() + of_layer * panel_step, panel_step,
-                kEncoderLanes, layer.bias.data() + of_layer * kEncoderLanes, 0,
-                added == nullptr ? nullptr : added + row * out.step + column, out.step, to, out.step, rows,
-                layer.n_in, panels, layer.weight.data() + (of_layer + panels) % layer.n_panels * panel_step});
+    for (int64_t panel = 0; panel < part.n_panels; panel += 2) {
+      const int64_t panels = std::min<int64_t>(2, part.n_panels - panel), of_layer = part.first_panel + panel;
+      const int64_t place = row * out.step + panel * kEncoderLanes;
+      float* to = out.values + place;
+      multiply({input + row * input_step, input_step, weight + of_layer * panel_step, panel_step,
+                kEncoderLanes, sums == nullptr ? layer.bias.data() + of_layer * kEncoderLanes : sums + place,
+                sums == nullptr ? 0 : out.step, added == nullptr ? nullptr : added + place, out.step, to,
+                out.step, rows, part.n_in, panels,
+                weight + (of_layer + panels) % layer.n_panels * panel_step});
       if (activation != EncoderActivation::none)
         kernels_.activate(activation, to, out.step, rows, panels * kEncoderLanes);
     }
@@ -163,8 +166,8 @@ void EncoderTile::project(const EncoderLayer& layer, const float* input, int64_t
   const int64_t panels = panel_columns_ / kEncoderLanes;
   const int64_t first = part == Projected::keys_values ? panels : 0;
   const int64_t n = part == Projected::all ? 3 * panels : part == Projected::queries ? panels : 2 * panels;
-  dense(layer.attention_in, first, n, input, step_, n_rows, {out + first * kEncoderLanes, out_step}, nullptr,
-        EncoderActivation::none);
+  dense(layer.attention_in, {first, n, 0, layer.attention_in.n_in}, input, step_, n_rows, nullptr, nullptr,
+        {out + first * kEncoderLanes, out_step}, EncoderActivation::none);
 }
 
 void EncoderTile::attend(const Queries& queries, const float* rows, const int64_t* starts,
@@ -203,21 +206,30 @@ void EncoderTile::attend(const Queries& queries, const float* rows, const int64_
 void EncoderTile::finish(const EncoderLayer& layer, float* rows, float* from_attention, int64_t n_rows) {
   const EncoderShape& shape = encoder_->shape();
   const int64_t panels = panel_columns_ / kEncoderLanes;
-  dense(layer.attention_out, 0, panels, from_attention, step_, n_rows, {rows, step_}, rows,
-        EncoderActivation::none);
+  dense(layer.attention_out, {0, panels, 0, shape.width}, from_attention, step_, n_rows, nullptr, rows,
+        {rows, step_}, EncoderActivation::none);
   float* input = rows;
   if (shape.norm_first)
     norm(layer.norm2, rows, n_rows, input = from_attention);
   else
     norm(layer.norm1, rows, n_rows, rows);
-  const int64_t hidden_step = layer.linear1.n_panels * kEncoderLanes + kSpill;
-  grow(hidden_, std::min(n_rows, kBlockRows) * hidden_step);
+  // The hidden columns come in blocks that linear2 adds at once, so that they stay in the cache.
+  constexpr int64_t kHiddenStep = kInnerBlock + kSpill;
+  const int64_t n_hidden = layer.linear1.n_out, block_rows = std::min(n_rows, kBlockRows);
+  grow(hidden_, block_rows * kHiddenStep);
+  grow(fed_, block_rows * step_);
   for (int64_t row = 0; row < n_rows; row += kBlockRows) {
     const int64_t n = std::min(kBlockRows, n_rows - row);
     float* to = rows + row * step_;
-    dense(layer.linear1, 0, layer.linear1.n_panels, input + row * step_, step_, n,
-          {hidden_.data(), hidden_step}, nullptr, shape.activation);
-    dense(layer.linear2, 0, panels, hidden_.data(), hidden_step, n, {to, step_}, to, EncoderActivation::none);
+    for (int64_t first = 0; first < n_hidden; first += kInnerBlock) {
+      const int64_t columns = std::min(kInnerBlock, n_hidden - first);
+      const bool last = first + columns == n_hidden;
+      dense(layer.linear1, {first / kEncoderLanes, whole_panels(columns) / kEncoderLanes, 0, shape.width},
+            input + row * step_, step_, n, nullptr, nullptr, {hidden_.data(), kHiddenStep}, shape.activation);
+      dense(layer.linear2, {0, panels, first, columns}, hidden_.data(), kHiddenStep, n,
+            first == 0 ? nullptr : fed_.data(), last ? to : nullptr, {last ? to : fed_.data(), step_},
+            EncoderActivation::none);
+    }
   }
   if (!shape.norm_first) norm(layer.norm2, rows, n_rows, rows);
 }

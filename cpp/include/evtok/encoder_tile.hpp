@@ -54,8 +54,12 @@ private:
     float* values;
     int64_t step;
   };
-  void dense(const DensePanels& layer, int64_t first_panel, int64_t n_panels, const float* input,
-             int64_t input_step, int64_t n_rows, Out out, const float* added, EncoderActivation activation);
+  /// Panels of outputs, and inputs, of a dense layer.
+  struct DensePart {
+    int64_t first_panel, n_panels, first_in, n_in;
+  };
+  void dense(const DensePanels& layer, const DensePart& part, const float* input, int64_t input_step,
+             int64_t n_rows, const float* sums, const float* added, Out out, EncoderActivation activation);
   void multiply(MatrixProduct product);
   const float* rounded(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns);
   void norm(const NormGains& gains, const float* rows, int64_t n_rows, float* out);
@@ -65,7 +69,7 @@ private:
   EncoderKernels kernels_{};
   int64_t panel_columns_ = 0, step_ = 0, wide_step_ = 0, work_ = 0, check_work_ = 0;
   float scale_ = 0;
-  AlignedVector<float> keys_, scores_, sums_, partial_, hidden_, rounded_;
+  AlignedVector<float> keys_, scores_, sums_, partial_, hidden_, fed_, rounded_;
 };
 
 /// This thread's own, kept from call to call.
