@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -243,6 +244,30 @@ def test_p34_a_task_that_kills_every_worker_is_given_up_alone(job, shas, undistu
     assert healed.complete
     assert healed.proven == 6
     assert shas(healed.folder) == undisturbed
+
+
+def test_p34_a_dask_worker_that_is_stopped_and_goes_on(job, shas, undisturbed, cluster):
+    """It holds tasks beyond their time; they are given to the other, and what it commits later changes nothing."""
+    told, stopped = [], []
+
+    def listen(event):
+        told.append(event)
+        if event["event"] == "shard" and not stopped:
+            stopped.append(int(event["worker"].rpartition(":")[2]))
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    for module in ("evtok.jobs.worker", "pyarrow.parquet"):  # what the first task would wait for
+        cluster.run(importlib.import_module, module)
+    try:
+        report = job(client=cluster, task_timeout=5, progress=listen)
+    finally:
+        os.kill(stopped[0], signal.SIGCONT)
+    assert shas(report.folder) == undisturbed
+    assert any(event["reason"] == "took longer than 5 s" for event in told if event["event"] == "retry")
+    cluster.wait_for_workers(2, timeout=60)
+    cluster.run(time.sleep, 0)  # the one that was stopped has come to what it held
+    assert shas(report.folder) == undisturbed
+    assert evtok.verify(report.folder).ok
 
 
 def test_p34_a_dask_worker_that_dies(job, shas, undisturbed, cluster):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import threading
 import time
 from collections.abc import Collection
 from typing import Any
@@ -51,9 +52,9 @@ class DaskWorkers(Workers):
         self._client = client
         self._killed = distributed.KilledWorker
         self._futures: dict[str, Any] = {}
-        self._tickets: dict[str, str] = {}  # by key of Dask
-        self._done: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         self._threads: dict[str, int] = {}
+        self._late: dict[str, float] = {}  # when a task was taken away from a worker
         self._asked = -_ASK_EVERY
         # A key is never used twice: of one that is known, Dask would give the result of before.
         self._run = f"{time.time_ns():x}"
@@ -67,29 +68,40 @@ class DaskWorkers(Workers):
         return max(_FEWEST_SLOTS, _ROUNDS * sum(self._threads.values()))
 
     def submit(self, ticket: str, document: bytes, avoid: Collection[str]) -> None:  # noqa: D102
-        others = [address for address in self._threads if address not in avoid]
-        prefer = {"workers": others, "allow_other_workers": True} if avoid and others else {}
+        chosen = self._choose(avoid)
+        prefer = {"workers": chosen, "allow_other_workers": True} if chosen else {}
         key = f"{ticket}-{self._run}"
         with self._reported("submit a task"):
             future = self._client.submit(run_task, document, key=key, pure=False, **prefer)
-        self._futures[ticket], self._tickets[key] = future, ticket
-        future.add_done_callback(lambda done: self._done.put(done.key))
+        self._futures[ticket] = future
+        future.add_done_callback(lambda done: self._fetch(ticket, done))
+
+    def _choose(self, avoid: Collection[str]) -> list[str]:
+        """Return whom to prefer, nobody where all are alike: workers of whom no task was taken away, or longest ago."""
+        late = {address: self._late.get(address, 0.0) for address in self._threads}
+        late |= {address: max(1.0, late[address]) for address in avoid if address in late}
+        best = min(late.values(), default=0.0)
+        return [address for address in late if late[address] == best] if any(late.values()) else []
 
     def wait(self, seconds: float) -> list[Reply]:  # noqa: D102
         replies, limit = list[Reply](), time.monotonic() + seconds
         while True:
             try:
-                key = self._done.get(timeout=0 if replies else max(0.0, limit - time.monotonic()))
+                reply = self._replies.get(timeout=0 if replies else max(0.0, limit - time.monotonic()))
             except queue.Empty:
                 return replies
-            ticket = self._tickets.pop(key, "")
-            if ticket in self._futures:
-                replies.append(self._reply(ticket, self._futures.pop(ticket)))
+            if self._futures.pop(reply.ticket, None) is not None:
+                replies.append(reply)
+
+    def _fetch(self, ticket: str, future: Any) -> None:
+        """Fetch an answer in a thread of its own: a worker may be cut off between its answer and our question."""
+        threading.Thread(
+            target=lambda: self._replies.put(self._reply(ticket, future)), name="evtok-fetch", daemon=True
+        ).start()
 
     def _reply(self, ticket: str, future: Any) -> Reply:
         try:
             answer = future.result(timeout=_CONNECT)
-            address = ""  # of the answer, `worker` says who wrote it
         except self._killed as error:
             last = getattr(error.last_worker, "address", "")
             return Reply(ticket, lost=f"the workers died of it: {error}", worker=last, final=True)
@@ -99,11 +111,10 @@ class DaskWorkers(Workers):
             future.release()
         if not isinstance(answer, dict):
             return Reply(ticket, lost=f"the worker answered {answer!r:.80}")
-        return Reply(ticket, json.loads(json.dumps(answer)), worker=address)
+        return Reply(ticket, json.loads(json.dumps(answer)), worker=str(answer.get("worker")))
 
     def abandon(self, ticket: str) -> str:  # noqa: D102
         future = self._futures.pop(ticket)
-        self._tickets.pop(future.key, None)
         holder = ""
         with contextlib.suppress(Exception):  # a scheduler that is slow now need not tell
             for address, keys in self._client.processing().items():
@@ -111,6 +122,8 @@ class DaskWorkers(Workers):
                     holder = str(address)
         with contextlib.suppress(Exception):
             future.cancel(force=True)
+        if holder:
+            self._late[holder] = time.monotonic()
         return holder
 
     def close(self, drain: float) -> None:  # noqa: D102
@@ -126,10 +139,10 @@ class DaskWorkers(Workers):
                     self._client.close(timeout=1)
 
     def _drain(self, futures: list[Any], seconds: float) -> None:
-        """Take back what no worker has begun, and wait for the rest."""
+        """Take back what no worker has, and wait for the rest."""
         limit = time.monotonic() + seconds
         with contextlib.suppress(Exception):
-            begun = {key for keys in self._client.call_stack(futures).values() for key in keys}
+            begun = {key for keys in self._client.processing().values() for key in keys}
             self._client.cancel([one for one in futures if one.key not in begun], force=True)
             running = [one for one in futures if one.key in begun]
             while time.monotonic() < limit and not all(one.done() for one in running):
