@@ -57,7 +57,6 @@ struct EncoderKernels {
   /// (n_rows,) of them. Up to the next whole panel anything may be written.
   void (*weigh)(float* scores, int64_t step, int64_t n_rows, int64_t n_keys, float scale, float* sums);
   /// out (n_columns, whole panels of rows) = rows (n_rows, n_columns) transposed, 0 where there is no row.
-  /// Columns up to the next multiple of 8 may be read and, in memory of `out` that is there, written.
   void (*transpose)(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns, float* out);
   /// rows (n_rows, whole panels of n_columns) /= sums (n_rows,).
   void (*divide)(float* rows, int64_t step, int64_t n_rows, int64_t n_columns, const float* sums);
