@@ -206,6 +206,29 @@ def test_positions_are_added_by_place() -> None:
     )
 
 
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "none"])
+def test_the_model_of_a_masked_token_detector(positions: Any) -> None:
+    """Rows of its embedding go in, and what its head reads comes out."""
+    from evtok.detectors.masked_token_model import Asked, MaskedTokenModel, Rectangle, place_within
+    from evtok.detectors.masked_token_settings import NetworkSettings
+
+    torch.manual_seed(1)
+    settings = NetworkSettings(
+        layers=2, width=16, heads=2, feed_forward=20, positions=positions, max_length=9
+    )
+    model = MaskedTokenModel(12, 13, settings).eval()
+    lengths = torch.tensor([3, 9, 1])
+    ids, rectangle = torch.arange(13), Rectangle.of(lengths)
+    with torch.no_grad():
+        expected = model(ids, place_within(lengths), rectangle, Asked(ids, rectangle))
+        embedded = model.embedding(ids)
+    encoder = Encoder.from_torch(model)
+    found = encoder(embedded, offsets=[0, 3, 12, 13])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="this model has its own"):
+        Encoder.from_torch(model, positions=np.ones((9, 16), np.float32))
+
+
 def test_masked_rows_are_zero_even_where_all_are() -> None:
     encoder, x = Encoder.from_torch(torch_encoder()), rows(12, 24).reshape(3, 4, 24)
     mask = np.array([[0, 0, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]], bool)
@@ -440,3 +463,23 @@ print(ticks > 5)
 """
     )
     assert lines(code) == ["0", "True"]
+
+
+def test_memory_is_that_of_tiles() -> None:
+    """Beyond x and the result: query, key and value rows of all events alone would take 38 MB."""
+    code = """
+import resource
+import numpy as np
+from evtok.scoring import Encoder
+draw = lambda *shape: np.ones(shape, np.float32)
+layer = {"self_attn.in_proj_weight": draw(48, 16), "self_attn.out_proj.weight": draw(16, 16),
+         "linear1.weight": draw(64, 16), "linear2.weight": draw(16, 64), "norm1.weight": draw(16),
+         "norm2.weight": draw(16)}
+encoder = Encoder([layer], heads=2)
+x, offsets = draw(200_000, 16), np.arange(0, 200_001, 20)
+encoder(x[:2000], offsets=offsets[:101], threads=2)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+result = encoder(x, offsets=offsets, threads=2)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < (result.nbytes + 8_000_000) // 1024)
+"""
+    assert lines(code) == ["True"]
