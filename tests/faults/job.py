@@ -25,15 +25,15 @@ SHARDS = 16
 EVENTS_PER_SHARD = 4000
 
 
-def make(folder: Path) -> None:
-    """Write two files with 64 000 events in all."""
+def make(folder: Path, events_per_shard: int = EVENTS_PER_SHARD) -> None:
+    """Write two files with events for 16 shards in all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(2):
         rng = np.random.default_rng(k)
-        n = SHARDS * EVENTS_PER_SHARD // 2
+        n = SHARDS * events_per_shard // 2
         offsets = np.concatenate([[0], np.cumsum(rng.poisson(8, n))]).astype(np.int64)
         pt = pa.array(rng.exponential(60, offsets[-1]).astype(np.float32))
         jets = pa.LargeListArray.from_arrays(pa.array(offsets), pt)
@@ -41,15 +41,18 @@ def make(folder: Path) -> None:
     BinnedTokenizer({"pt": Feature("pt", Uniform(100, 0, 500))}).save(folder / "tokenizer")
 
 
-def run(folder: Path, output: Path, progress=None) -> None:
+def run(
+    folder: Path, output: Path, progress=None, events_per_shard: int = EVENTS_PER_SHARD, **options
+) -> None:
     """Tokenize."""
     evtok.tokenize_files(
         sorted(folder.glob("*.parquet")),
         folder / "tokenizer",
         output,
         schema=SCHEMA,
-        events_per_shard=EVENTS_PER_SHARD,
+        events_per_shard=events_per_shard,
         progress=progress,
+        **options,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 from pathlib import Path
@@ -100,7 +101,8 @@ def _map(folder: Path, name: str, size: int) -> mmap.mmap:
     except OSError as error:
         raise ShardError(f"{path}: cannot map the shard: {describe(error)}") from error
     finally:
-        os.close(fd)
+        with contextlib.suppress(OSError):  # nothing was written through it
+            os.close(fd)
 
 
 def _open(source: Any, container: str) -> tuple[Any, int, Any]:

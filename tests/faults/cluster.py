@@ -1,0 +1,219 @@
+"""P34: a Dask cluster of 4 workers that are killed, stopped past their deadlines and continued, or cut off the network.
+
+Each worker has a network namespace of its own where this process may make one; else cutting the network is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from faults.rows import Row
+
+N_WORKERS = 4
+DEADLINE = 2.0  # seconds of a task
+KINDS = {
+    "killed": "a worker killed (SIGKILL), and another one started",
+    "stopped": f"a worker stopped (SIGSTOP) beyond the {DEADLINE:g} s of a task, and continued when the job is done",
+    "cut off": "the network of a worker cut, and mended after 4 s",
+}
+_BRIDGE, _NETWORK = "evtokfaults", "10.199.87"
+
+
+def run(work: Path, *, full: bool) -> Iterator[Row]:
+    """20 jobs with each fault, or 1; in a process of its own, whose threads no other part inherits."""
+    if not find_spec("distributed"):
+        row = Row(
+            "workers of a Dask cluster killed, stopped or cut off", "the files of a job on one machine", ()
+        )
+        row.notes.append("not run: distributed is not installed")
+        yield row
+        return
+    command = [sys.executable, "-W", "ignore", "-m", "faults.cluster", str(work), "20" if full else "1"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            yield Row.from_json(json.loads(line))
+    if child.returncode:
+        raise RuntimeError(f"the part with the cluster ended with {child.returncode}")
+
+
+class Cluster:
+    """A scheduler and its workers, as processes that can be hit."""
+
+    def __init__(self, work: Path) -> None:
+        self._work, self._n = work, 0
+        self.namespaces = _bridge()
+        host = f"{_NETWORK}.1" if self.namespaces else "127.0.0.1"
+        self.address = f"tcp://{host}:18786"
+        self.workers: dict[int, subprocess.Popen[bytes]] = {}
+        self._scheduler = self._start("scheduler", "--host", host, "--port", "18786", "--no-dashboard")
+        for _ in range(N_WORKERS):
+            self.add()
+
+    def _start(self, what: str, *arguments: str, inside: str | None = None) -> subprocess.Popen[bytes]:
+        prefix = ["ip", "netns", "exec", inside] if inside else []
+        command = [*prefix, sys.executable, "-m", "dask", what, *arguments]
+        with open(self._work / f"{what}.log", "ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def add(self) -> None:
+        """Start one more worker."""
+        self._n += 1
+        inside = _namespace(self._n) if self.namespaces else None
+        options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self._work)]
+        options += ["--death-timeout", "600"]
+        self.workers[self._n] = self._start("worker", self.address, *options, inside=inside)
+
+    def cut(self, k: int, *, up: bool) -> None:
+        subprocess.run(["ip", "link", "set", f"evtokf{k}", "up" if up else "down"], check=True)
+
+    def close(self) -> None:
+        for process in (*self.workers.values(), self._scheduler):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if self.namespaces:
+            for k in range(1, self._n + 1):
+                subprocess.run(["ip", "netns", "del", f"evtokf{k}"], check=False)
+            subprocess.run(["ip", "link", "del", _BRIDGE], check=False)
+
+
+def _bridge() -> bool:
+    """Make the bridge that the namespaces of all workers are joined to; False where that is not allowed."""
+    if not shutil.which("ip") or os.geteuid() != 0:
+        return False
+    commands = ("link add {b} type bridge", "addr add {n}.1/24 dev {b}", "link set {b} up")
+    return all(
+        subprocess.run(
+            ["ip", *c.format(b=_BRIDGE, n=_NETWORK).split()], capture_output=True, check=False
+        ).returncode
+        == 0
+        for c in commands
+    )
+
+
+def _namespace(k: int) -> str:
+    name = f"evtokf{k}"
+    for command in (
+        f"netns add {name}",
+        f"link add {name} type veth peer name eth0 netns {name}",
+        f"link set {name} master {_BRIDGE}",
+        f"link set {name} up",
+        f"-n {name} addr add {_NETWORK}.{k + 1}/24 dev eth0",
+        f"-n {name} link set eth0 up",
+        f"-n {name} link set lo up",
+    ):
+        subprocess.run(["ip", *command.split()], check=True, capture_output=True)
+    return name
+
+
+def _rows(work: Path, trials: int) -> Iterator[Row]:
+    from distributed import Client
+
+    from faults import job
+    from faults.jobs_at_risk import hashes
+
+    inputs = work / "in"
+    job.make(inputs, 8000)
+    job.run(inputs, work / "whole" / "tokens", events_per_shard=2000)
+    whole = {name: mark for name, mark in hashes(work / "whole").items() if "shard-" in Path(name).name[:6]}
+    cluster = Cluster(work)
+    try:
+        with Client(cluster.address, timeout=120, set_as_default=False) as client:
+            client.wait_for_workers(N_WORKERS, timeout=180)
+            for kind, text in KINDS.items():
+                row = Row(
+                    f"Dask, {N_WORKERS} workers: {text}",
+                    "the same events, in shards of the same sha256 as those of a job on one machine",
+                    ("identical",),
+                )
+                if kind == "cut off" and not cluster.namespaces:
+                    row.notes.append("not run: no network namespaces may be made here")
+                    yield row
+                    continue
+                late = 0
+                for trial in range(trials):
+                    outcome, example, hit = _trial(client, cluster, inputs, work / "out", kind, trial, whole)
+                    row.add(outcome, example)
+                    late += hit
+                row.notes.append(f"{late} of the faults came while the job ran")
+                yield row
+    finally:
+        cluster.close()
+
+
+def _trial(
+    client: Any, cluster: Cluster, inputs: Path, output: Path, kind: str, trial: int, whole: dict[str, str]
+) -> tuple[str, object, bool]:
+    import evtok
+    from faults import job
+    from faults.jobs_at_risk import hashes
+
+    started, hit = threading.Event(), []
+    rng = random.Random(trial)
+    victim = rng.choice(list(cluster.workers))
+    process = cluster.workers[victim]
+
+    def strike() -> None:
+        started.wait(120)
+        time.sleep(rng.uniform(0.0, 1.0))
+        hit.append(not done.is_set())
+        if kind == "killed":
+            process.kill()
+            cluster.workers.pop(victim)
+            cluster.add()
+        elif kind == "stopped":
+            process.send_signal(signal.SIGSTOP)
+        else:
+            cluster.cut(victim, up=False)
+            time.sleep(4)
+            cluster.cut(victim, up=True)
+
+    def listen(event: dict[str, Any]) -> None:
+        if event["event"] in ("start", "shard", "task"):
+            started.set()
+
+    done = threading.Event()
+    striker = threading.Thread(target=strike)
+    striker.start()
+    error: Exception | None = None
+    try:
+        job.run(inputs, output / "tokens", listen, 2000, client=client, task_timeout=DEADLINE)
+    except Exception as raised:
+        error = raised
+    done.set()
+    started.set()
+    striker.join()
+    if kind == "stopped":
+        process.send_signal(signal.SIGCONT)
+        time.sleep(2)  # the late worker finishes what it was at, and writes it
+    found = hashes(output)
+    problems = evtok.verify(output / "tokens").problems if error is None else [str(error)]
+    same = {name: mark for name, mark in found.items() if "shard-" in Path(name).name[:6]} == whole
+    shutil.rmtree(output)
+    with contextlib.suppress(Exception):
+        client.wait_for_workers(N_WORKERS, timeout=60)
+    if error is not None:
+        return "the job failed", error, bool(hit and hit[0])
+    if problems or not same:
+        return "not identical", problems or "other shards", bool(hit and hit[0])
+    return "identical", "", bool(hit and hit[0])
+
+
+if __name__ == "__main__":
+    for found in _rows(Path(sys.argv[1]), int(sys.argv[2])):
+        print(json.dumps(found.to_json()), flush=True)
