@@ -44,7 +44,7 @@ def compared(exact: Scores, coarse: Scores, n_background: int) -> dict[str, Any]
     labels = np.arange(len(exact)) >= n_background
     areas = [float(roc(labels, scores).auc) for scores in (exact, coarse)]
     difference = np.abs(coarse.astype(np.float64) - exact)
-    ranks = [np.argsort(np.argsort(scores[:n_background])) for scores in (exact, coarse)]
+    ranks = np.stack([np.argsort(np.argsort(scores[:n_background])) for scores in (exact, coarse)])
     return {
         "auc": {"float32": areas[0], "bfloat16": areas[1]},
         "difference": {
@@ -52,7 +52,7 @@ def compared(exact: Scores, coarse: Scores, n_background: int) -> dict[str, Any]
             "largest": float(difference.max()),
             "deviation of the score": float(exact[:n_background].std()),
         },
-        "rank correlation": float(np.corrcoef(*ranks)[0, 1]),
+        "rank correlation": float(np.corrcoef(ranks)[0, 1]),
         "overlap": {str(share): _overlap(exact, coarse, n_background, share) for share in WORKING_POINTS},
     }
 
@@ -75,20 +75,18 @@ def rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each form of the score and each signal."""
     for form, settings in channel3.FORMS.items():
-        scorers = [
-            detector.with_score(**settings, precision=precision) for precision in ("float32", "bfloat16")
-        ]
+        scorers = [detector.with_score(**settings, precision=one) for one in ("float32", "bfloat16")]
         of_background = [scorer.score(background) for scorer in scorers]
         for name, events in signals.items():
-            pairs = [
+            exact, coarse = (
                 np.concatenate([scores, scorer.score(events)])
                 for scores, scorer in zip(of_background, scorers, strict=True)
-            ]
+            )
             yield {
                 "score": f"masked token, bins{form}",
                 "signal": name,
                 "events": {"background": len(background), "signal": len(events)},
-                **compared(*pairs, len(background)),
+                **compared(exact, coarse, len(background)),
             }
 
 

@@ -40,7 +40,8 @@ def detector() -> MaskedTokenDetector:
 
 @pytest.fixture(scope="module")
 def tokens() -> Tokens:
-    return TOKENIZER.encode(EVENTS)
+    made: Tokens = TOKENIZER.encode(EVENTS)
+    return made
 
 
 # ---- the plan of passes -------------------------------------------------------------------------------------------
@@ -53,7 +54,11 @@ def test_ragged_passes_are_those_of_rectangles(form: str, tokens: Tokens) -> Non
     scored = np.random.default_rng(0).random(TOKENIZER.vocab_size) < 0.7
     scored[ids[tokens.offsets[:-1]]] = True
     plan = ragged_passes(ids, tokens.offsets, scored[ids], settings)
-    assert (plan.events.dtype, plan.asked_offsets.dtype, plan.places.dtype) == (np.int64, np.int64, np.int32)
+    assert [one.dtype.name for one in (plan.events, plan.asked_offsets, plan.places)] == [
+        "int64",
+        "int64",
+        "int32",
+    ]
     assert plan.asked_offsets[0] == 0
     assert plan.asked_offsets[-1] == len(plan.places)
     assert (np.diff(plan.asked_offsets) > 0).all()
@@ -115,7 +120,7 @@ def test_the_backends_agree(options: dict[str, Any], form: str, tokens: Tokens) 
     np.testing.assert_allclose(native, detector.token_surprise(tokens, backend="torch"), rtol=1e-4, atol=1e-4)
     scorer = detector._torch()
     scorer.model.double()
-    scorer._head = _ExactHead(scorer.model, torch)  # type: ignore[assignment]
+    scorer._head = _ExactHead(scorer.model, torch)
     exact = scorer.token_surprise(tokens, detector.masking, 1)
     np.testing.assert_allclose(native, exact, rtol=1e-4, atol=1e-4)
 
@@ -261,10 +266,8 @@ def run(code: str, folder: Path, **environment: str) -> list[str]:
 def test_scoring_needs_no_torch(detector: MaskedTokenDetector, tokens: Tokens, tmp_path: Path) -> None:
     """In a process in which torch cannot be imported: from the folder, after a fork, and in a spawned child."""
     made = {"masked-token": detector, "deep-svdd": deep_svdd()}
-    np.savez(
-        tmp_path / "data.npz", ids=tokens.ids, offsets=tokens.offsets,
-        **{kind: one.score(tokens, backend="native") for kind, one in made.items()},
-    )  # fmt: skip
+    expected: dict[str, Any] = {kind: one.score(tokens, backend="native") for kind, one in made.items()}
+    np.savez(tmp_path / "data.npz", ids=tokens.ids, offsets=tokens.offsets, **expected)
     for kind, one in made.items():
         one.save(tmp_path / kind)
     code = """
