@@ -345,7 +345,11 @@ def test_p45_names_that_lead_out_are_refused(tmp_path, name):
 def test_p42_events_of_a_job(job):
     told = []
     job(progress=told.append)
-    assert [e["event"] for e in told if e["event"] != "progress"] == ["start", *["task", "shard"] * 4, "finish"]
+    assert [e["event"] for e in told if e["event"] != "progress"] == [
+        "start",
+        *["task", "shard"] * 4,
+        "finish",
+    ]
     done = [e["done_events"] for e in told if e["event"] == "progress"]
     assert done == sorted(done)
     assert done[-1] == 6234
