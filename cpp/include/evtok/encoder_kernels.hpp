@@ -67,7 +67,6 @@ EVTOK_FORMULA int64_t whole_panels(int64_t columns) {
 }
 
 // ---- products
-// ----------------------------------------------------------------------------------------------
 
 /// kRows rows from `row` on against kPanels panels; the accumulators stay in registers.
 /// Meanwhile the weights from `next` on come closer.
@@ -143,7 +142,6 @@ template <class Lanes, int kRows, int kPanels> void multiply_matrices(const Matr
 }
 
 // ---- activations
-// -------------------------------------------------------------------------------------------
 
 /// x Phi(x), with the distribution function Phi of the normal distribution: Phi - 1/2 = x p(x^2) / q(x^2)
 /// within 2e-7, held between -5.6 and 5.6, where it is exactly 1/2.
@@ -198,7 +196,6 @@ void activate_rows(EncoderActivation activation, float* rows, int64_t step, int6
 }
 
 // ---- sums over a row
-// ---------------------------------------------------------------------------------------
 
 /// The sum of 16 lanes: for width in 8, 4, 2, 1, lane i + lane i + width.
 template <class Lanes>
@@ -304,7 +301,6 @@ void weigh_scores(float* scores, int64_t step, int64_t n_rows, int64_t n_keys, f
 }
 
 // ---- moves
-// -------------------------------------------------------------------------------------------------
 
 template <class Lanes>
 void transpose_rows(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns, float* out) {
