@@ -30,7 +30,6 @@ inline constexpr std::array<const char*, 7> darkmachines_types = {"j", "b", "e-"
 inline constexpr uint8_t no_code = 255;
 
 // ---- finding records
-// ------------------------------------------------------------------------------------------
 
 struct Line {
   const char* end;   // of the content, before \n, \r\n or the end of the text
@@ -68,7 +67,6 @@ RecordScan scan_records(const char* text, int64_t size, int64_t limit, OpenLine 
 void collect_processes(const char* text, int64_t size, std::vector<std::string>& names);
 
 // ---- parsing records
-// ------------------------------------------------------------------------------------------
 
 /// Whether a process may be called so: 1 to 256 printable ASCII characters without a comma.
 bool is_process_name(std::string_view name);
