@@ -18,6 +18,7 @@ from evtok.jobs.executor import Executor, Job, Outcome, Pending
 from evtok.jobs.manifest import read_record
 from evtok.jobs.plan import Task
 from evtok.jobs.record import ShardRecord
+from evtok.jobs.resume import proven_record
 from evtok.jobs.stages import NAMES, Stages
 from evtok.jobs.task_document import TaskDocument
 
@@ -197,6 +198,9 @@ class _Dispatch:
         """Try a task again, or give it up; a task that workers died of is given up alone, others end the job."""
         worker = str(reply.answer["worker"]) if reply.answer else reply.worker
         if turn.attempt > retry.RETRIES or reply.final:
+            done = proven_record(self._job.folder, self._job.plan, turn.task)
+            if done is not None:  # only the answer was lost
+                return Outcome(turn.task, done, worker=worker, attempts=turn.attempt)
             said = f"given up after {turn.attempt} attempts; the last, by {worker or 'a worker'}: {reason}"
             if error is not None and not isinstance(error, InputFileError):
                 raise type(error)(f"{turn.task.stem}: {said}") from None

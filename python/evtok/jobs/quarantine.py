@@ -8,6 +8,7 @@ be read at all, a single line with ``file``, ``start``, ``stop`` and ``reason``.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,28 @@ import numpy.typing as npt
 
 from evtok.errors import InvalidEventsError
 from evtok.events import Events
+from evtok.jobs.durable import OutputFolder
 
 FOLDER = "quarantine"
+
+
+def name_of(stem: str) -> str:
+    """Return the name of the file that belongs to a shard."""
+    return stem + ".jsonl"
+
+
+def keep_only(folder: OutputFolder, stems: Collection[str]) -> None:
+    """Remove the files of other shards, which an earlier run wrote; only for the holder of the lock.
+
+    A worker may not: it can be late, and what lies there may be the account of its own range, given up since.
+    """
+    if FOLDER not in folder.names():
+        return
+    kept = {name_of(stem) for stem in stems}
+    with folder.subfolder(FOLDER) as below:
+        for name in below.names():
+            if name.startswith("shard-") and name.endswith(".jsonl") and name not in kept:
+                below.remove(name)
 
 
 def split(

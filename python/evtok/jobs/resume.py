@@ -9,8 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from evtok.errors import JobError, ShardError
+from evtok.jobs import commits, quarantine
 from evtok.jobs import manifest as manifests
-from evtok.jobs import quarantine
 from evtok.jobs.durable import OutputFolder
 from evtok.jobs.manifest import Manifest, read_record
 from evtok.jobs.plan import Plan, Task
@@ -25,8 +25,7 @@ class Survey:
     Attributes
     ----------
     proven : tasks whose record and shard have the recorded hash, of an input that is known to be unchanged
-    pending : the others, with the sha256 that was recorded for their shard, if one was; those come first, so
-    that a
+    pending : the others, with the sha256 that was recorded for their shard, if one was; those come first, so that a
         changed input is noticed before anything new is written
     """
 
@@ -35,7 +34,7 @@ class Survey:
 
 
 def begin(folder: OutputFolder, plan: Plan) -> Manifest:
-    """Return the manifest of the folder; writes one with the plan when the folder is new.
+    """Return the manifest of the folder; writes one with the plan when the folder is new, and lets shards appear.
 
     Raises
     ------
@@ -49,6 +48,7 @@ def begin(folder: OutputFolder, plan: Plan) -> Manifest:
     if data is not None:
         found = Manifest.from_bytes(data, str(folder.path / manifests.NAME))
         plan.require_same(found.plan, str(folder.path))
+        commits.allow(folder, plan.digest())
         return found
     foreign = [name for name in folder.names() if is_shard_name(name)]
     if foreign:
@@ -57,6 +57,7 @@ def begin(folder: OutputFolder, plan: Plan) -> Manifest:
         )
     fresh = Manifest(plan)
     folder.write(manifests.NAME, fresh.to_bytes())
+    commits.allow(folder, plan.digest())
     return fresh
 
 
@@ -66,7 +67,6 @@ def survey(folder: OutputFolder, plan: Plan, previous: Manifest) -> Survey:
     Each record names the file that its shard was made from. The manifest would not do: an interrupted run leaves
     shards of its own inputs under the manifest of the run before.
     """
-    sources = [file.source() for file in plan.inputs]
     stated = {shard.index: shard.sha256 for shard in previous.shards}
     present = set(folder.names())
     proven: list[ShardRecord] = []
@@ -75,14 +75,19 @@ def survey(folder: OutputFolder, plan: Plan, previous: Manifest) -> Survey:
     for task in plan.tasks():
         record = _record(folder, plan, task) if task.stem + ".json" in present else None
         recorded = record.sha256 if record is not None else stated.get(task.index)
-        unchanged = record is not None and sources[task.file] in {record.source} - {""}
-        if record is not None and unchanged and _intact(folder, record):
+        if record is not None and _proves(folder, plan, task, record):
             proven.append(record)
         elif recorded is not None:
             again.append((task, recorded))
         else:
             new.append((task, None))
     return Survey(tuple(proven), (*again, *new))
+
+
+def proven_record(folder: OutputFolder, plan: Plan, task: Task) -> ShardRecord | None:
+    """Return the record of a task that is done, whoever did it; None when the folder does not prove that it is."""
+    record = _record(folder, plan, task)
+    return record if record is not None and _proves(folder, plan, task, record) else None
 
 
 def is_shard_name(name: str) -> bool:
@@ -110,6 +115,12 @@ def _record(folder: OutputFolder, plan: Plan, task: Task) -> ShardRecord | None:
         return read_record(folder.read(name), plan, task, str(folder.path / name))
     except ShardError:
         return None  # a damaged record proves nothing: the shard is written again
+
+
+def _proves(folder: OutputFolder, plan: Plan, task: Task, record: ShardRecord) -> bool:
+    """Whether the shard of a record is what it says, and of the input as it is now."""
+    source = plan.inputs[task.file].source()
+    return source != "" and record.source == source and _intact(folder, record)
 
 
 def _intact(folder: OutputFolder, record: ShardRecord) -> bool:

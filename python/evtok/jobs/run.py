@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from evtok.errors import ArtefactError, JobError
+from evtok.jobs import commits, quarantine, resume
 from evtok.jobs import manifest as manifests
-from evtok.jobs import resume
 from evtok.jobs.choose import Means
 from evtok.jobs.durable import OutputFolder
 from evtok.jobs.executor import Job
 from evtok.jobs.in_process import InProcess
 from evtok.jobs.manifest import Manifest, Refused
-from evtok.jobs.plan import Plan
+from evtok.jobs.plan import Plan, Task
 from evtok.jobs.product import Encoder
 from evtok.jobs.progress import Listener, Progress
 from evtok.jobs.record import Counts, ShardRecord
@@ -97,7 +97,7 @@ def run_job(
     total = sum(file.n_events for file in plan.inputs)
     proven_events = sum(record.stop - record.start for record in state.proven)
     progress.start(str(folder.path), shards, total, len(state.proven), proven_events)
-    records, refused = list(state.proven), list[Refused]()
+    records, lost = list(state.proven), list[tuple[Task, str]]()
     job = Job(source, encoder, plan, folder, progress, means.threads, means.memory, task_timeout)
     with _swept(folder), contextlib.closing(means.executor.run(job, state.pending)) as outcomes:
         for outcome in outcomes:
@@ -114,7 +114,7 @@ def run_job(
             if outcome.error is not None and not allow_quarantine:
                 raise outcome.error
             task = outcome.task
-            refused.append(TaskRunner(plan, encoder, folder).refuse(task, outcome.reason))
+            lost.append((task, outcome.reason))
             progress.say(
                 "unreadable",
                 name=task.stem,
@@ -123,7 +123,13 @@ def run_job(
                 stop=task.stop,
                 reason=outcome.reason,
             )
-    refused.sort(key=lambda lost: lost.index)
+    refused = list[Refused]()
+    for task, reason in sorted(lost, key=lambda one: one[0].index):
+        late = resume.proven_record(folder, plan, task)  # after all: from now on no worker writes any more
+        if late is not None:
+            records.append(late)
+        else:
+            refused.append(TaskRunner(plan, encoder, folder).refuse(task, reason))
     return _finish(folder, plan, records, refused, allow_quarantine, state.proven, progress)
 
 
@@ -133,7 +139,8 @@ def _swept(folder: OutputFolder) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, JobError):
+            commits.end(folder)
             folder.remove_temporaries()
 
 
@@ -152,6 +159,8 @@ def _finish(
     if lost and not allow_quarantine:
         manifest = Manifest.of(plan, records, refused, complete=False)
     folder.write(manifests.NAME, manifest.to_bytes())
+    told_of = [r.index for r in records if r.quarantine_sha256 is not None] + [r.index for r in refused]
+    quarantine.keep_only(folder, [plan.task(index).stem for index in told_of])
     report = JobReport(
         folder=folder.path,
         shards=len(records),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from evtok.errors import JobError
 from evtok.events import Events
-from evtok.jobs import quarantine
+from evtok.jobs import commits, quarantine
 from evtok.jobs.batch import Array, Batch
 from evtok.jobs.batching import Batcher, regroup
 from evtok.jobs.durable import OutputFolder
@@ -119,8 +119,10 @@ class TaskRunner:
             data = account.quarantine_lines()
             if self.before_commit is not None:
                 self.before_commit()
+            commits.require_allowed(self.folder, self.plan.digest(), name)
             with stages.timed("write"):
-                self._write_quarantine(task, data)
+                if data:
+                    self._write_quarantine(task, data)
                 file.commit()
         record = ShardRecord(
             plan=self.plan.digest(),
@@ -189,14 +191,8 @@ class TaskRunner:
         return Refused(task.index, task.file, task.start, task.stop, reason, sha256)
 
     def _write_quarantine(self, task: Task, data: bytes) -> None:
-        name = task.stem + ".jsonl"
-        if not data and quarantine.FOLDER not in self.folder.names():
-            return
         with self.folder.subfolder(quarantine.FOLDER, create=True) as below:
-            if data:
-                below.write(name, data)
-            else:
-                below.remove(name)
+            below.write(quarantine.name_of(task.stem), data)
 
     def _columns(self, path: str, events: Events, entries: npt.NDArray[np.int64]) -> dict[str, Array]:
         columns: dict[str, Array] = {"entry": entries}
