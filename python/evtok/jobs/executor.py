@@ -74,7 +74,8 @@ class Outcome:
     record : ShardRecord or None
     reason : str
     error : Exception or None
-        Ends the job, unless quarantine is allowed; None for a task that every worker died of, which costs itself alone.
+        Ends the job, unless quarantine is allowed; None for a task that no worker answered, which costs itself alone:
+        the others are finished, and the job is not complete.
     worker : str
         Host and process of the last attempt.
     stages : Stages

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ TASK_FORMAT = 1
 _KEYS = (
     *("task_format", "plan", "index", "file", "start", "stop", "input", "base", "schema", "schema_digest"),
     *("product", "container", "columns", "events_per_batch", "fingerprint", "versions"),
-    *("output", "expected", "threads", "memory", "deadline", "attempt"),
+    *("output", "expected", "threads", "memory", "timeout", "attempt"),
 )
 
 
@@ -63,8 +62,8 @@ class TaskDocument:
         The sha256 that was recorded for the shard before.
     threads, memory : int or None
         That the worker may use.
-    deadline : float or None
-        Seconds since 1970 after which the task is another worker's, and nothing is committed any more.
+    timeout : float or None
+        Seconds, from when a worker begins, after which the task is another's, and nothing is committed any more.
     attempt : int
         From 1.
     """
@@ -85,7 +84,7 @@ class TaskDocument:
     expected: str | None = None
     threads: int | None = None
     memory: int | None = None
-    deadline: float | None = None
+    timeout: float | None = None
     attempt: int = 1
 
     @classmethod
@@ -109,7 +108,7 @@ class TaskDocument:
             expected=expected,
             threads=job.threads,
             memory=job.memory,
-            deadline=None if job.task_timeout is None else time.time() + job.task_timeout,
+            timeout=None if job.task_timeout is None else float(job.task_timeout),
             attempt=attempt,
         )
 
@@ -134,7 +133,7 @@ class TaskDocument:
                 "expected": self.expected,
                 "threads": self.threads,
                 "memory": self.memory,
-                "deadline": self.deadline,
+                "timeout": self.timeout,
                 "attempt": self.attempt,
             }
         )
@@ -155,9 +154,9 @@ class TaskDocument:
             )
         found = Fields(content, _KEYS, name)
         product = read_product(found["product"], name)
-        deadline = found["deadline"]
-        if deadline is not None and not isinstance(deadline, float):
-            raise refuse(found.where("deadline"), "a number or null", deadline)
+        timeout = found["timeout"]
+        if timeout is not None and not (isinstance(timeout, float) and timeout >= 0):
+            raise refuse(found.where("timeout"), "seconds or null", timeout)
         document_ = cls(
             plan=found.text("plan", HASH),
             task=Task(
@@ -180,7 +179,7 @@ class TaskDocument:
             expected=found.optional_text("expected", HASH),
             threads=_optional_integer(found, "threads", 1 << 16),
             memory=_optional_integer(found, "memory", LARGEST),
-            deadline=deadline,
+            timeout=timeout,
             attempt=found.integer("attempt", 1),
         )
         if document_.task.stop > document_.input.n_events:

@@ -7,6 +7,7 @@ bytes are those of the task.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -22,6 +23,7 @@ from evtok.io.paths import Location
 from evtok.io.source import EventSource
 from evtok.jobs import retry, versions
 from evtok.jobs.durable import OutputFolder
+from evtok.jobs.inputs import agree, stamp
 from evtok.jobs.memory import Budget
 from evtok.jobs.product import Encoder, Product
 from evtok.jobs.reading import Chunk, Reading, UnreadableError
@@ -34,17 +36,27 @@ from evtok.jobs.task_document import TaskDocument
 _KEPT = 2
 
 
+class NoFolderError(JobError):
+    """The folder of the job is not to be seen from here."""
+
+
 class LateError(JobError):
     """The time of a task is over; it is another worker's now."""
 
 
-def run_task(document: bytes | Mapping[str, Any]) -> dict[str, Any]:
+#: What another worker may not meet.
+_OF_THIS_WORKER = (versions.VersionError, LateError, NoFolderError)
+
+
+def run_task(document: bytes | Mapping[str, Any], most_threads: int | None = None) -> dict[str, Any]:
     """Carry out a task.
 
     Parameters
     ----------
     document : bytes or mapping
         A `TaskDocument`, as bytes or as the object in them.
+    most_threads : int, optional
+        That this process has for a task; by default the CPUs there are.
 
     Returns
     -------
@@ -55,7 +67,8 @@ def run_task(document: bytes | Mapping[str, Any]) -> dict[str, Any]:
         ``done``
             ``record``: the sha256 of the record that lies in the folder of the job now, beside its shard.
         ``unreadable``
-            ``reason`` why the input cannot be read; nothing was written. ``may_pass``: whether another try may help.
+            ``reason`` why the input cannot be read; nothing was written. ``may_pass``: whether another try may help,
+            such as one on a machine that sees the file of the plan when this one does not.
         ``failed``
             ``error``, the name of an error, and ``reason``; nothing was committed. ``may_pass`` likewise.
 
@@ -63,45 +76,57 @@ def run_task(document: bytes | Mapping[str, Any]) -> dict[str, Any]:
     -----
     Safe to call from several threads of a process. No exception leaves it but Ctrl-C and the end of the process.
     """
-    stages = Stages()
+    begin, stages = time.monotonic(), Stages()
     said: dict[str, Any] = {"index": -1, "attempt": 0, "worker": worker_name()}
     try:
         task = TaskDocument.from_bytes(document)
         said |= {"index": task.task.index, "attempt": task.attempt}
-        said |= {"state": "done", "record": _carry_out(task, stages)}
+        said |= {"state": "done", "record": _carry_out(task, stages, begin, most_threads)}
     except UnreadableError as error:
         reason = str(error)
         place = task.location().path
         if place != task.input.path:  # the reason is kept, and must not depend on who found it
             reason = reason.replace(place, task.input.path)
-        said |= {"state": "unreadable", "reason": reason, "may_pass": retry.may_pass(error)}
+        said |= {"state": "unreadable", "reason": reason}
+        said["may_pass"] = retry.may_pass(error) or not _sees_input(task)
     except Exception as error:
         known = isinstance(error, (EvtokError, OSError, MemoryError))
         said |= {
             "state": "failed",
             "error": type(error).__name__,
             "reason": str(error) if known else "".join(traceback.format_exception(error)),
-            "may_pass": retry.may_pass(error) or isinstance(error, (versions.VersionError, LateError)),
+            "may_pass": retry.may_pass(error) or isinstance(error, _OF_THIS_WORKER),
         }
     return said | stages.to_json()
 
 
-def _carry_out(task: TaskDocument, stages: Stages) -> str:
+def _carry_out(task: TaskDocument, stages: Stages, begin: float, most_threads: int | None) -> str:
     """Write shard and record; returns the sha256 of the record."""
     versions.require_same(dict(task.versions), worker_name())
-    _require_time(task)
+    if not Path(task.output).is_dir():
+        raise NoFolderError(
+            f"{task.output}: worker {worker_name()} does not see this folder; all machines need the folder of the job "
+            "under the same path"
+        )
     encoder = _encoder(task.product, task.fingerprint, Path(task.output))
     location = task.location()
     source = _source(task, location, encoder)
-    threads = None if task.threads is None else min(task.threads, _core.available_cpus())
+    threads = None if task.threads is None else min(task.threads, most_threads or _core.available_cpus())
     with OutputFolder(task.output, create=False) as folder:
         budget = Budget(task.memory)
         runner = TaskRunner(
-            task, encoder, folder, threads, budget, location.path, lambda: _require_time(task)
+            task, encoder, folder, threads, budget, location.path, lambda: _require_time(task, begin)
         )
         chunks = Reading(encoder, budget, len(task.columns) - 1).read(source, 0, task.task)
         record = runner.run(task.task, _timed(chunks, stages), task.expected, stages)
     return hashlib.sha256(record.to_bytes()).hexdigest()
+
+
+def _sees_input(task: TaskDocument) -> bool:
+    """Whether this machine has the input that was planned: what it says of another file, or of none, is no proof."""
+    with contextlib.suppress(Exception):  # a server that does not even tell what it has
+        return agree(task.input.stamp, stamp(task.location().path))
+    return False
 
 
 def _timed(chunks: Iterator[Chunk], stages: Stages) -> Iterator[Chunk]:
@@ -110,8 +135,8 @@ def _timed(chunks: Iterator[Chunk], stages: Stages) -> Iterator[Chunk]:
         yield chunk
 
 
-def _require_time(task: TaskDocument) -> None:
-    if task.deadline is not None and time.time() > task.deadline:
+def _require_time(task: TaskDocument, begin: float) -> None:
+    if task.timeout is not None and time.monotonic() - begin > task.timeout:
         raise LateError(
             f"{task.task.stem}: its time was over before worker {worker_name()} had written it; it is another's now"
         )
