@@ -9,11 +9,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from evtok import errors
 from evtok.errors import InputFileError, JobError, ShardError
 from evtok.jobs import retry
+from evtok.jobs.answer import read_answer
 from evtok.jobs.executor import Executor, Job, Outcome, Pending
 from evtok.jobs.manifest import read_record
 from evtok.jobs.plan import Task
@@ -21,9 +22,13 @@ from evtok.jobs.record import ShardRecord
 from evtok.jobs.resume import proven_record
 from evtok.jobs.stages import NAMES, Stages
 from evtok.jobs.task_document import TaskDocument
+from evtok.jobs.worker import LateError
 
 #: Seconds that tasks under way have to finish when the job is stopped.
 DRAIN = 5.0
+
+#: The job ends when so many tasks got no answer, however often they were tried, before any task was done.
+_HOPELESS = 3
 
 #: A shared folder may show a file that another machine wrote only some seconds later.
 _SHARED_FOLDER_WAITS = (0.0, 0.1, 0.4, 1.5, 3.0)
@@ -37,12 +42,15 @@ class Reply:
     ----------
     ticket : str
     answer : dict or None
+        As `read_answer` returned it.
     lost : str
         Why there is no answer, such as that the worker died.
     worker : str
         Who had it, if that is known.
     final : bool
         It was tried often enough already.
+    fatal : str
+        Why no task can be carried out at all, such as that evtok cannot be imported.
     """
 
     ticket: str
@@ -50,10 +58,22 @@ class Reply:
     lost: str = ""
     worker: str = ""
     final: bool = False
+    fatal: str = ""
+
+    @classmethod
+    def of(cls, ticket: str, content: Any, worker: str) -> Self:
+        """Return the reply with what a worker sent; what is not an answer is lost."""
+        try:
+            return cls(ticket, read_answer(content), worker=worker)
+        except Exception as error:
+            return cls(ticket, lost=f"not an answer: {error}", worker=worker)
 
 
 class Workers(ABC):
     """Processes, here or elsewhere, that run `evtok.jobs.worker.run_task`."""
+
+    #: Whether they see the files of this machine; what others cannot read, another of them may.
+    on_this_machine = False
 
     @property
     @abstractmethod
@@ -66,6 +86,10 @@ class Workers(ABC):
     @abstractmethod
     def submit(self, ticket: str, document: bytes, avoid: Collection[str]) -> None:
         """Begin a task; not with the workers to `avoid`, where there are others."""
+
+    def begun(self, tickets: Sequence[str]) -> Collection[str]:
+        """Return those of `tickets`, none of which came back yet, that a worker has begun."""
+        return tickets
 
     @abstractmethod
     def wait(self, seconds: float) -> list[Reply]:
@@ -89,6 +113,7 @@ class _Turn:
     attempt: int = 1
     avoid: set[str] = field(default_factory=set)
     expires: float = float("inf")
+    unreadable: bool = False  # a worker said so
 
 
 class Dispatched(Executor):
@@ -117,10 +142,12 @@ class _Dispatch:
         self._order = itertools.count()
         self._waiting = [(0.0, next(self._order), _Turn(task, expected)) for task, expected in pending]
         self._under_way: dict[str, _Turn] = {}
+        self._done = self._given_up = 0
 
     def outcomes(self) -> Generator[Outcome, None, None]:
         while self._waiting or self._under_way:
             self._hand_out()
+            self._start_clocks()
             for reply in self._workers.wait(self._patience()):
                 turn = self._under_way.pop(reply.ticket, None)
                 if turn is None:  # abandoned before: the same bytes, from a worker that was late
@@ -139,12 +166,19 @@ class _Dispatch:
             self._workers.prepare()
             turn = heapq.heappop(self._waiting)[2]
             document = TaskDocument.of(self._job, turn.task, turn.expected, turn.attempt)
-            timeout = self._job.task_timeout
-            turn.expires = float("inf") if timeout is None else time.monotonic() + timeout
+            turn.expires = float("inf")
             ticket = f"evtok-{document.plan[:16]}-{turn.task.index}-{turn.attempt}"
             self._under_way[ticket] = turn
             self._workers.submit(ticket, document.to_bytes(), turn.avoid)
             self._job.progress.say("task", name=turn.task.stem, attempt=turn.attempt)
+
+    def _start_clocks(self) -> None:
+        """Count the time of tasks that a worker has begun; waiting for a worker costs no task its time."""
+        timeout = self._job.task_timeout
+        waiting = [ticket for ticket, turn in self._under_way.items() if turn.expires == float("inf")]
+        if timeout is not None and waiting:
+            for ticket in self._workers.begun(waiting):
+                self._under_way[ticket].expires = time.monotonic() + timeout
 
     def _patience(self) -> float:
         """Seconds until something is to be done even if no reply comes."""
@@ -168,51 +202,70 @@ class _Dispatch:
     def _judge(self, turn: _Turn, reply: Reply) -> Outcome | None:
         """Return what became of a task; None when it is tried again."""
         answer = reply.answer
+        if reply.fatal:
+            raise JobError(f"{turn.task.stem}: {reply.fatal}")
         if answer is None:
             return self._again(turn, reply, reply.lost)
-        if answer.get("state") == "done":
+        if answer["state"] == "done":
             try:
                 record = self._proven(turn.task, answer)
             except (ShardError, JobError) as unproven:
                 return self._again(turn, reply, str(unproven), unproven)
+            self._done += 1
             return Outcome(
                 turn.task,
                 record,
-                worker=str(answer["worker"]),
+                worker=answer["worker"],
                 stages=_stages(answer),
                 attempts=turn.attempt,
             )
-        reason = str(answer.get("reason"))
+        reason = answer["reason"]
         error = _error(answer, reason)
-        if answer.get("may_pass"):
+        if answer["state"] == "failed" and answer["error"] == LateError.__name__:
+            return self._again(turn, reply, reason)
+        if answer["may_pass"]:
             return self._again(turn, reply, reason, error)
-        if answer.get("state") == "unreadable":
-            return Outcome(
-                turn.task, None, reason, error, str(answer["worker"]), _stages(answer), turn.attempt
-            )
-        raise error
+        if answer["state"] != "unreadable":
+            raise error
+        if not (turn.unreadable or self._workers.on_this_machine):
+            turn.unreadable = True  # one machine may lack what the others have
+            return self._again(turn, reply, reason, error)
+        return Outcome(turn.task, None, reason, error, answer["worker"], _stages(answer), turn.attempt)
 
     def _again(
         self, turn: _Turn, reply: Reply, reason: str, error: Exception | None = None
     ) -> Outcome | None:
-        """Try a task again, or give it up; a task that workers died of is given up alone, others end the job."""
-        worker = str(reply.answer["worker"]) if reply.answer else reply.worker
+        """Try a task again, or give it up; a task without an answer is given up alone, errors end the job."""
+        worker = reply.answer["worker"] if reply.answer else reply.worker
         if turn.attempt > retry.RETRIES or reply.final:
             done = proven_record(self._job.folder, self._job.plan, turn.task)
-            if done is not None:  # only the answer was lost
+            if done is not None:  # somebody wrote it, and only the answer was lost
+                self._done += 1
                 return Outcome(turn.task, done, worker=worker, attempts=turn.attempt)
-            said = f"given up after {turn.attempt} attempts; the last, by {worker or 'a worker'}: {reason}"
+            times = "1 attempt" if turn.attempt == 1 else f"{turn.attempt} attempts"
+            said = f"given up after {times}; the last, by {worker or 'a worker'}: {reason}"
             if error is not None and not isinstance(error, InputFileError):
                 raise type(error)(f"{turn.task.stem}: {said}") from None
+            if error is None:
+                self._lose(turn.task, said)
             return Outcome(turn.task, None, said, error, worker, Stages(), turn.attempt)
         turn.attempt += 1
         turn.avoid |= {reply.worker} - {""}
-        wait = retry.wait_before(turn.attempt) if reply.answer else 0.0
+        wait = retry.wait_before(turn.attempt) if _waits(reply) else 0.0
         heapq.heappush(self._waiting, (time.monotonic() + wait, next(self._order), turn))
         self._job.progress.say(
             "retry", name=turn.task.stem, attempt=turn.attempt, worker=worker, reason=reason, wait_s=wait
         )
         return None
+
+    def _lose(self, task: Task, said: str) -> None:
+        """Count a task without an answer; ends the job when it is not the tasks that are at fault."""
+        self._given_up += 1
+        if self._given_up >= _HOPELESS and not self._done:
+            raise JobError(
+                f"workers: of {self._given_up} tasks none was answered, and no task is done yet; the last, "
+                f"{task.stem}, was {said}"
+            )
 
     def _proven(self, task: Task, answer: dict[str, Any]) -> ShardRecord:
         """Read the record that a worker claims to have written; raises when it is not there, or another."""
@@ -221,24 +274,31 @@ class _Dispatch:
         for seconds in _SHARED_FOLDER_WAITS:
             time.sleep(seconds)
             data = folder.read(name)
-            if data is not None and hashlib.sha256(data).hexdigest() == answer.get("record"):
+            if data is not None and hashlib.sha256(data).hexdigest() == answer["record"]:
                 return read_record(data, self._job.plan, task, str(folder.path / name))
         found = "there is none" if data is None else "there is another"
         raise JobError(
-            f"worker {answer.get('worker')} says that it wrote {folder.path / name}, and {found}: is this folder the "
+            f"worker {answer['worker']} says that it wrote {folder.path / name}, and {found}: is this folder the "
             "same one on all machines?"
         )
 
 
+def _waits(reply: Reply) -> bool:
+    """Whether time may help, and not only another worker."""
+    if reply.answer is None:
+        return not reply.worker  # a connection or a scheduler, not a worker, was lost
+    return bool(reply.answer["state"] == "done" or reply.answer["may_pass"])
+
+
 def _stages(answer: dict[str, Any]) -> Stages:
-    return Stages({name: float(answer.get(f"{name}_s", 0.0)) for name in NAMES})
+    return Stages({name: float(answer[f"{name}_s"]) for name in NAMES})
 
 
 def _error(answer: dict[str, Any], reason: str) -> Exception:
     """Return the error that ends the job, of the class that the worker met where that is one of ours."""
-    if answer.get("state") == "unreadable":
+    if answer["state"] == "unreadable":
         return InputFileError(reason)
-    found = getattr(errors, str(answer.get("error")), None)
+    found = getattr(errors, answer["error"], None)
     if isinstance(found, type) and issubclass(found, errors.EvtokError):
         return found(reason)
-    return JobError(f"worker {answer.get('worker')}: {answer.get('error')}: {reason}")
+    return JobError(f"worker {answer['worker']}: {answer['error']}: {reason}")

@@ -18,6 +18,7 @@ from multiprocessing import connection
 
 from evtok import _core
 from evtok.errors import JobError
+from evtok.jobs import retry
 from evtok.jobs.dispatch import Reply, Workers
 from evtok.jobs.worker_process import READY
 
@@ -39,6 +40,8 @@ class LocalWorkers(Workers):
         Of each.
     """
 
+    on_this_machine = True
+
     def __init__(self, n: int, threads: int) -> None:
         self._n, self._threads = n, threads
         self._idle: list[_Process] = []
@@ -56,9 +59,16 @@ class LocalWorkers(Workers):
                 process.end()
         if not self._started:  # all at once, as each takes a second to import what it needs
             self._idle, self._started = [_Process(self._threads) for _ in range(self._n)], True
-        if not self._idle:
-            self._idle.append(_Process(self._threads))
-        self._idle[-1].require_ready()
+        for failed in range(retry.RETRIES + 1):
+            if not self._idle:
+                self._idle.append(_Process(self._threads))
+            try:
+                return self._idle[-1].require_ready()
+            except JobError:
+                self._idle.pop()
+                if failed == retry.RETRIES:
+                    raise
+        return None
 
     def submit(self, ticket: str, document: bytes, avoid: Collection[str]) -> None:  # noqa: D102
         process = self._busy[ticket] = self._idle.pop()
@@ -79,8 +89,11 @@ class LocalWorkers(Workers):
             answer = json.loads(process.replies.recv_bytes())
         except (EOFError, OSError):
             return Reply(ticket, lost=f"the worker {process.end()}", worker=process.name)
+        except (ValueError, RecursionError) as error:
+            process.end(kill=True)
+            return Reply(ticket, lost=f"the worker's answer is not JSON: {error}", worker=process.name)
         self._idle.append(process)
-        return Reply(ticket, answer, worker=process.name)
+        return Reply.of(ticket, answer, process.name)
 
     def abandon(self, ticket: str) -> str:  # noqa: D102
         process = self._busy.pop(ticket)

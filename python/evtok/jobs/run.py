@@ -97,7 +97,7 @@ def run_job(
     total = sum(file.n_events for file in plan.inputs)
     proven_events = sum(record.stop - record.start for record in state.proven)
     progress.start(str(folder.path), shards, total, len(state.proven), proven_events)
-    records, lost = list(state.proven), list[tuple[Task, str]]()
+    records, lost, unanswered = list(state.proven), list[tuple[Task, str]](), dict[Task, str]()
     job = Job(source, encoder, plan, folder, progress, means.threads, means.memory, task_timeout)
     with _swept(folder), contextlib.closing(means.executor.run(job, state.pending)) as outcomes:
         for outcome in outcomes:
@@ -115,6 +115,8 @@ def run_job(
                 raise outcome.error
             task = outcome.task
             lost.append((task, outcome.reason))
+            if outcome.error is None:
+                unanswered[task] = f"{task.stem} was {outcome.reason}"
             progress.say(
                 "unreadable",
                 name=task.stem,
@@ -128,9 +130,11 @@ def run_job(
         late = resume.proven_record(folder, plan, task)  # after all: from now on no worker writes any more
         if late is not None:
             records.append(late)
+            unanswered.pop(task, None)
         else:
             refused.append(TaskRunner(plan, encoder, folder).refuse(task, reason))
-    return _finish(folder, plan, records, refused, allow_quarantine, state.proven, progress)
+    said = tuple(unanswered.values())
+    return _finish(folder, plan, records, refused, allow_quarantine, said, state.proven, progress)
 
 
 @contextlib.contextmanager
@@ -150,13 +154,14 @@ def _finish(
     records: Sequence[ShardRecord],
     refused: Sequence[Refused],
     allow_quarantine: bool,
+    unanswered: Sequence[str],
     proven: Sequence[ShardRecord],
     progress: Progress,
 ) -> JobReport:
     manifest = Manifest.of(plan, records, refused, complete=True)
     unreadable = [file for file in plan.inputs if file.unreadable is not None]
     lost = manifest.totals.quarantined or bool(unreadable)
-    if lost and not allow_quarantine:
+    if unanswered or (lost and not allow_quarantine):  # whether the unanswered are bad, nobody knows
         manifest = Manifest.of(plan, records, refused, complete=False)
     folder.write(manifests.NAME, manifest.to_bytes())
     told_of = [r.index for r in records if r.quarantine_sha256 is not None] + [r.index for r in refused]
@@ -189,11 +194,15 @@ def _finish(
         complete=report.complete,
     )
     if not manifest.complete:
+        advice = "if they may be left out, run again with allow_quarantine (--allow-quarantine)"
+        if unanswered:
+            advice = (
+                f"no worker answered {len(unanswered)} of the tasks, which allow_quarantine does not cover, as nobody "
+                f"knows whether their events can be read: run again. {unanswered[0]}"
+            )
         raise JobError(
             f"{folder.path}: {counts.quarantined} of {counts.read} events are in quarantine, with their "
-            "reasons, in "
-            f"{folder.path / 'quarantine'}; if they may be left out, run again with allow_quarantine "
-            "(--allow-quarantine)"
+            f"reasons, in {folder.path / 'quarantine'}; {advice}"
         )
     return report
 
