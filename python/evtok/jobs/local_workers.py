@@ -125,7 +125,7 @@ class _Process:
         path = json.dumps(sys.path)
         try:
             self._process = subprocess.Popen(  # noqa: S603  this Python, with a program of ours
-                [sys.executable, "-c", _PROGRAM, path, str(task_out), str(reply_in)],
+                [sys.executable, "-P", "-c", _PROGRAM, path, str(task_out), str(reply_in)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(task_out, reply_in),
                 env=os.environ | environment,
