@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,6 +59,31 @@ def test_records_name_their_source_without_a_path_of_the_machine(inputs, tokeniz
         sources.append(json.loads(path.read_text())["source"])
     assert len(set(sources)) == 2
     assert all(len(source) == 64 for source in sources)
+
+
+def test_p33_another_machine_goes_on_where_the_first_one_stopped(
+    inputs, tokenizer, jets_schema, tmp_path, monkeypatch, shas
+):
+    """It numbers devices and inodes of the shared folder in its own way."""
+
+    def job(output, **options):
+        return evtok.tokenize_files(
+            inputs, tokenizer, tmp_path / output, schema=jets_schema, events_per_shard=2000, **options
+        )
+
+    first = job("out")
+    real = os.stat
+
+    def elsewhere(*arguments, **options):
+        state = real(*arguments, **options)
+        ns = {name: getattr(state, name) for name in dir(state) if name.startswith("st_")}
+        return SimpleNamespace(**ns | {"st_dev": state.st_dev + 7, "st_ino": state.st_ino + 1000})
+
+    monkeypatch.setattr("evtok.jobs.inputs.os", SimpleNamespace(stat=elsewhere))
+    assert stamp(str(inputs[0])).split(":")[1] != str(inputs[0].stat().st_dev)
+    assert job("out").proven == first.shards == 4
+    assert job("new", reuse=tmp_path / "out").proven == 4
+    assert shas(tmp_path / "new") == shas(tmp_path / "out")
 
 
 def test_file_urls_are_known_as_local_files_are(tmp_path):

@@ -19,6 +19,7 @@ from evtok.errors import JobError, ShardError
 from evtok.jobs import manifest as manifests
 from evtok.jobs import merge, quarantine, resume
 from evtok.jobs.durable import OutputFolder
+from evtok.jobs.inputs import on_any_machine
 from evtok.jobs.manifest import read_record, require_manifest
 from evtok.jobs.plan import Plan, Task
 from evtok.jobs.record import ShardRecord
@@ -99,7 +100,7 @@ def _pairs(before: Plan, now: Plan) -> Iterator[tuple[Task, Task]]:
 
 def _file(plan: Plan, task: Task) -> tuple[Any, ...]:
     file = plan.inputs[task.file]
-    return file.path, file.stamp, file.tree, file.n_events
+    return file.path, on_any_machine(file.stamp), file.tree, file.n_events
 
 
 def _record(folder: OutputFolder, plan: Plan, task: Task) -> ShardRecord | None:

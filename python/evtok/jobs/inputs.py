@@ -37,15 +37,20 @@ def stamp(path: str) -> str:
     return f"local:{state.st_dev}:{state.st_ino}:{state.st_size}:{state.st_mtime_ns}:{state.st_ctime_ns}"
 
 
-def agree(planned: str, here: str) -> bool:
-    """Whether a stamp is that of the plan.
+def on_any_machine(stamp: str) -> str:
+    """Return what of a stamp is the same on all machines that see a file.
 
-    Machines of a cluster number the devices and, on some file systems, the inodes of shared folders each in its own
-    way. Size and times of change come from the server, and are what counts.
+    They number the devices and, on some file systems, the inodes of shared folders each in its own way. Size and times
+    of change come from the server.
     """
-    if planned.startswith("local:") and here.startswith("local:"):
-        return planned.split(":")[3:] == here.split(":")[3:]
-    return planned == here
+    if not stamp.startswith("local:"):
+        return stamp
+    return ":".join(["local", *stamp.split(":")[3:]])
+
+
+def agree(planned: str, here: str) -> bool:
+    """Whether a stamp is that of the plan, on this machine or another."""
+    return on_any_machine(planned) == on_any_machine(here)
 
 
 def _remote_stamp(path: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Self
 from evtok.errors import JobError, ShardError
 from evtok.jobs.documents import digest
 from evtok.jobs.fields import HASH, LARGEST, PLAIN, Fields, integer, one_of, refuse, text
+from evtok.jobs.inputs import on_any_machine
 from evtok.jobs.product import Product
 from evtok.jobs.score_product import ScoreProduct
 from evtok.jobs.shard_format import COLUMN_DTYPES, CONTAINERS, ENTRY, FORMAT_VERSION, ShardLayout
@@ -48,8 +49,8 @@ class PlannedInput:
         return self.tree, self.n_events, self.size, self.unreadable is not None
 
     def source(self) -> str:
-        """Return a digest of path and stamp, which two files never share; "" when the stamp is unknown."""
-        return digest({"path": self.path, "stamp": self.stamp}) if self.stamp else ""
+        """Return a digest of path and stamp, the same on all machines that see this file; "" for an unknown stamp."""
+        return digest({"path": self.path, "stamp": on_any_machine(self.stamp)}) if self.stamp else ""
 
 
 @dataclass(frozen=True)
