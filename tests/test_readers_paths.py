@@ -10,7 +10,7 @@ import pytest
 
 from evtok.errors import InputFileError
 from evtok.io import open_events
-from evtok.io.paths import expand
+from evtok.io.paths import Location, expand
 
 SCHEMA = {
     "name": "s",
@@ -59,6 +59,43 @@ def test_two_trees_of_one_file_are_two_inputs(path: Path) -> None:
 def test_every_link_of_a_chain_must_be_allowed(url: str) -> None:
     with pytest.raises(InputFileError, match=r"not allowed|not remote|not a regular file"):
         expand(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:hunter2@host/x.root",
+        "https://hunter2@host/x.root",
+        "simplecache::https://me:hunter2@host/x.root?y=1",
+        "root://me:hunter2@host//x.root",
+        "s3://me:hunter2@bucket/x/*.root",
+    ],
+)
+def test_p46_a_url_with_a_password_is_refused_and_not_repeated(url: str) -> None:
+    for paths in (url, Location(url)):
+        with pytest.raises(InputFileError, match="password") as refused:
+            expand(paths)
+        assert "hunter2" not in str(refused.value)
+
+
+def test_p46_of_a_url_with_a_signature_is_warned() -> None:
+    for query in ("X-Amz-Signature=hunter2", "a=b&sig=hunter2"):
+        with pytest.warns(UserWarning, match="keep them to yourself") as warned:
+            expand(f"https://host/x.root?{query}")
+        assert "hunter2" not in str(warned[0].message)
+    for url in ("https://host/x.root?design=1", "abfs://box@account/x.root", "root://me@host//x.root"):
+        assert [one.path for one in expand(url)] == [url]
+
+
+def test_p45_names_in_a_document_are_taken_as_they_are(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(path.parent))
+    assert len(expand("~/*.parquet")) == 1
+    for name in ("~/a.parquet", f"{path.parent}/*.parquet", "", "a\0b", str(path.parent)):
+        with pytest.raises(InputFileError, match="no such file"):
+            expand([Location(name)])
+    with pytest.raises(InputFileError, match="not remote"):
+        expand([Location(f"file://{path}")])
+    assert expand([Location(str(path))]) == [Location(str(path))]
 
 
 def test_file_urls_are_local_paths(path: Path) -> None:

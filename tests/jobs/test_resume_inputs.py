@@ -51,6 +51,18 @@ def test_p33_a_b_a_does_not_mix_two_inputs(write, tmp_path, tokenizer, jets_sche
     assert shas(tmp_path / "out") == expected[b]
 
 
+def test_the_folder_of_another_job_is_refused_before_anything_is_written(
+    inputs, tokenizer, jets_schema, tmp_path
+):
+    options = {"schema": jets_schema, "events_per_shard": 3000}
+    folder = evtok.tokenize_files(inputs, tokenizer, tmp_path / "out", **options).folder
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for bad in (inputs[:1], inputs[::-1]):
+        with pytest.raises(JobError, match="other ingredients"):
+            evtok.tokenize_files(bad, tokenizer, folder, **options)
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_records_name_their_source_without_a_path_of_the_machine(inputs, tokenizer, jets_schema, tmp_path):
     folder = evtok.tokenize_files(inputs, tokenizer, tmp_path / "out", schema=jets_schema).folder
     sources = []

@@ -9,6 +9,7 @@ import contextlib
 import glob
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,11 @@ SCHEMES = (
 _CACHES = ("simplecache", "filecache")
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://|^([A-Za-z][A-Za-z0-9+.-]*)::")
+#: Of presigned URLs of S3, Google and Azure, and tokens.
+_SIGNATURE = re.compile(
+    r"&((?:x-amz-|x-goog-)?(?:signature|credential|security-token)|sig|token|access_token|authz|api_?key)=",
+    re.IGNORECASE,
+)
 _TREE = re.compile(r"^(?P<path>.+\.root):(?P<tree>[^:]+)$")
 
 
@@ -85,13 +91,13 @@ def expand(paths: Any) -> list[Location]:
     Parameters
     ----------
     paths : str, path, list of these, or mapping of path to tree
-        A path may be a URL, hold wildcards, and end in ``:Tree`` after ``.root``.
+        A path may be a URL, hold wildcards, and end in ``:Tree`` after ``.root``. A `Location` is taken as it is.
 
     Raises
     ------
     InputFileError
-        Nothing given, a wildcard without a match, a folder, a URL scheme that is not allowed, a missing file, or
-        one file twice: its events would count twice.
+        Nothing given, a wildcard without a match, a folder, a URL scheme that is not allowed, a URL with a password, a
+        missing file, or one file twice: its events would count twice.
     """
     found = _expand(paths)
     if not found:
@@ -106,6 +112,8 @@ def expand(paths: Any) -> list[Location]:
 
 
 def _expand(paths: Any) -> list[Location]:
+    if isinstance(paths, Location):
+        return [_as_it_is(paths)]
     if isinstance(paths, Mapping):
         return [one for path, tree in paths.items() for one in _expand_one(path, tree)]
     if isinstance(paths, (str, os.PathLike)):
@@ -129,6 +137,15 @@ def _expand_one(path: str | os.PathLike[str], tree: Any) -> list[Location]:
     elif _SCHEME.match(text):
         return [Location(one, tree) for one in _expand_url(text)]
     return [Location(one, tree) for one in _expand_local(text)]
+
+
+def _as_it_is(one: Location) -> Location:
+    """Check a file that a document names: its name has no wildcards and no ``~``, whatever it looks like."""
+    if one.is_url:
+        _check_links(one.path)
+    elif not Path(one.path).is_file():
+        raise InputFileError(f"{one.path}: no such file; the current folder is {Path.cwd()}")
+    return one
 
 
 def _expand_local(text: str) -> list[str]:
@@ -162,7 +179,26 @@ def _check_links(text: str) -> str:
         raise InputFileError(f"{text}: {what} is not allowed; allowed: {', '.join(SCHEMES)}")
     if scheme in (*_CACHES, "file"):
         raise InputFileError(f"{text}: {last!r} is not remote; give the path of a local file alone")
+    _check_secrets(last, scheme)
     return scheme
+
+
+def _check_secrets(url: str, scheme: str) -> None:
+    """Refuse a password in a URL, and warn of a signature: manifests, logs and reports name the inputs of a job."""
+    address, _, query = url.partition("://")[2].partition("?")
+    user, at, host = address.partition("/")[0].rpartition("@")
+    if at and (":" in user or scheme.startswith("http")):
+        raise InputFileError(
+            f"{scheme}://***@{host}: a user and a password in a URL would be written into manifests, logs and reports; "
+            "give them to the library that opens the URL, by its settings or ~/.netrc"
+        )
+    signed = _SIGNATURE.search("&" + query)
+    if signed:
+        warnings.warn(
+            f"{scheme}://{host}: the URL has {signed[1]}=, which may give access to whoever reads it, and manifests, "
+            "logs and reports name the inputs of a job: keep them to yourself",
+            stacklevel=2,
+        )
 
 
 def _expand_url(text: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from evtok.io.paths import Location
 from evtok.jobs import manifest as manifests
 from evtok.jobs import merge
 from evtok.jobs.durable import OutputFolder
@@ -52,6 +53,9 @@ def retry(
     Notes
     -----
     An event that the tokenizer refuses is refused again, as long as neither changes: mend the event.
+
+    The files that the manifest names are opened, wherever they lie: retry the jobs of people whom you trust. Its names
+    are taken as they are, without wildcards or ``~``.
     """
     folder = job_folder_of(job)
     with OutputFolder(folder, create=False) as opened:
@@ -63,7 +67,7 @@ def retry(
         "reuse": None if output is None else folder,
         **options,
     }
-    inputs = [{file.path: file.tree} for file in plan.inputs]
+    inputs = [Location(file.path, file.tree) for file in plan.inputs]
     if isinstance(plan.product, ScoreProduct):
         from evtok.jobs.score import score_files
 

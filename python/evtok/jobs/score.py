@@ -13,6 +13,7 @@ from evtok.detectors.interface import Detector
 from evtok.detectors.registry import load_detector
 from evtok.errors import JobError
 from evtok.io import Schema
+from evtok.jobs import resume
 from evtok.jobs.choose import means
 from evtok.jobs.durable import OutputFolder, is_name
 from evtok.jobs.generation import take_over
@@ -170,31 +171,32 @@ def score_files(
         ) as (source, plan),
         OutputFolder(path.parent) as home,
         job_folder(parts_of(path)) as folder,
-        watched(folder, progress) as told,
     ):
         require_own(folder, home, path.name)
         if reuse is not None:
             take_over(folder, plan, reuse)
-        report = run_job(
-            source,
-            encoder,
-            plan,
-            folder,
-            allow_quarantine=allow_quarantine,
-            listener=told,
-            means=used,
-            task_timeout=task_timeout,
-        )
-        merged, was_there = merge(folder, home, path.name, model)
-        seconds = time.monotonic() - begin
-        told(
-            {
-                "event": "merge",
-                "seconds": round(seconds, 3),
-                "path": str(path),
-                "bytes": merged.size,
-                "sha256": merged.sha256,
-                "was_there": was_there,
-            }
-        )
+        resume.begin(folder, plan)  # before the log: nothing is written into the folder of another job
+        with watched(folder, progress) as told:
+            report = run_job(
+                source,
+                encoder,
+                plan,
+                folder,
+                allow_quarantine=allow_quarantine,
+                listener=told,
+                means=used,
+                task_timeout=task_timeout,
+            )
+            merged, was_there = merge(folder, home, path.name, model)
+            seconds = time.monotonic() - begin
+            told(
+                {
+                    "event": "merge",
+                    "seconds": round(seconds, 3),
+                    "path": str(path),
+                    "bytes": merged.size,
+                    "sha256": merged.sha256,
+                    "was_there": was_there,
+                }
+            )
     return ScoreReport(path, merged.size, merged.sha256, was_there, report, encoder.product.backend, seconds)

@@ -12,6 +12,7 @@ from evtok.jobs.generation import take_over
 from evtok.jobs.opening import planned
 from evtok.jobs.plan import EVENTS_PER_SHARD
 from evtok.jobs.progress import Listener
+from evtok.jobs.resume import begin
 from evtok.jobs.run import JobReport, job_folder, run_job
 from evtok.jobs.token_product import TokenEncoder
 from evtok.jobs.watching import watched
@@ -104,17 +105,18 @@ def tokenize_files(
             allow_unreadable=allow_quarantine,
         ) as (source, plan),
         job_folder(output) as folder,
-        watched(folder, progress) as told,
     ):
         if reuse is not None:
             take_over(folder, plan, reuse)
-        return run_job(
-            source,
-            encoder,
-            plan,
-            folder,
-            allow_quarantine=allow_quarantine,
-            listener=told,
-            means=used,
-            task_timeout=task_timeout,
-        )
+        begin(folder, plan)  # before the log: nothing is written into the folder of another job
+        with watched(folder, progress) as told:
+            return run_job(
+                source,
+                encoder,
+                plan,
+                folder,
+                allow_quarantine=allow_quarantine,
+                listener=told,
+                means=used,
+                task_timeout=task_timeout,
+            )
