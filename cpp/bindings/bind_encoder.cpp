@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,11 +34,32 @@ Floats floats(const py::handle& value, const std::string& name) {
   return py::reinterpret_borrow<Floats>(value);
 }
 
+constexpr std::array kLayerKeys{"self_attn.in_proj_weight",
+                                "self_attn.in_proj_bias",
+                                "self_attn.out_proj.weight",
+                                "self_attn.out_proj.bias",
+                                "linear1.weight",
+                                "linear1.bias",
+                                "linear2.weight",
+                                "linear2.bias",
+                                "norm1.weight",
+                                "norm1.bias",
+                                "norm2.weight",
+                                "norm2.bias"};
+
 // Arrays of a layer by the names of torch; `kept` holds what the kernel borrows.
 class LayerReader {
 public:
   LayerReader(const py::dict& layer, std::string prefix, std::vector<py::object>& kept)
-      : layer_(layer), prefix_(std::move(prefix)), kept_(kept) {}
+      : layer_(layer), prefix_(std::move(prefix)), kept_(kept) {
+    for (const auto& [key, value] : layer_) {
+      const std::string name = py::str(key);
+      if (std::find(kLayerKeys.begin(), kLayerKeys.end(), name) != kLayerKeys.end()) continue;
+      std::string known;
+      for (const char* one : kLayerKeys) known += (known.empty() ? "" : ", ") + std::string(one);
+      throw py::value_error(prefix_ + name + ": is not a weight of a layer; expected " + known);
+    }
+  }
 
   LinearArrays linear(const char* weight, const char* bias, py::ssize_t n_out, py::ssize_t n_in) {
     const Floats weights = array(weight);
@@ -133,10 +156,6 @@ std::tuple<py::array_t<float>, int64_t, int64_t, bool> run(const Encoder& encode
   return {out, refused.count, refused.first_row, refused.finite};
 }
 
-py::array_t<float> forward(const Encoder& encoder, const Floats& x, const In<int64_t>& offsets, int threads) {
-  return std::get<0>(run(encoder, x, offsets, threads));
-}
-
 std::unique_ptr<MaskedTokenNetwork> make_network(const Encoder& encoder, const Floats& embedding,
                                                  const std::optional<Floats>& positions,
                                                  const TokenHead& head, int64_t mask_id) {
@@ -144,9 +163,11 @@ std::unique_ptr<MaskedTokenNetwork> make_network(const Encoder& encoder, const F
   require_shape(embedding, "embedding", -1, width);
   if (positions) require_shape(*positions, "positions", -1, width);
   const float* places = positions ? positions->data() : nullptr;
-  const int64_t max_length = positions ? positions->shape(0) : 0;
-  return std::make_unique<MaskedTokenNetwork>(encoder, embedding.data(), embedding.shape(0), places,
-                                              max_length, head, mask_id);
+  const int64_t max_length = positions ? positions->shape(0) : 0, n_embeddings = embedding.shape(0);
+  const float* tokens = embedding.data();
+  const py::gil_scoped_release release;  // raw pointers only from here
+  return std::make_unique<MaskedTokenNetwork>(encoder, tokens, n_embeddings, places, max_length, head,
+                                              mask_id);
 }
 
 TokenEvents events_of(const In<int32_t>& ids, const In<int64_t>& offsets) {
@@ -178,30 +199,16 @@ py::array_t<float> pass_nll(const MaskedTokenNetwork& network, const In<int32_t>
   return nll;
 }
 
-py::array_t<float> encode(const MaskedTokenNetwork& network, const In<int32_t>& ids,
-                          const In<int64_t>& offsets, int threads) {
-  const TokenEvents events = events_of(ids, offsets);
-  const int64_t n_tokens = ids.shape(0);
-  py::array_t<float> out({n_tokens, network.width()});
-  float* to = out.mutable_data();
-  {
-    const py::gil_scoped_release release;  // raw pointers only from here
-    require_offsets(events.offsets, events.n_events, n_tokens);
-    network.encode(events, threads, to);
-  }
-  return out;
-}
-
 }  // namespace
 
 void bind_encoder(py::module_& m) {
   py::class_<Encoder>(m, "Encoder", "A transformer encoder with packed weights; thread-safe.")
       .def(py::init(&make_encoder), py::arg("layers"), py::arg("heads"), py::arg("activation"),
            py::arg("norm_first"), py::arg("eps"), py::arg("norm"), py::arg("precision"), py::arg("threads"))
-      .def("forward", &forward, py::arg("x").noconvert(), py::arg("offsets").noconvert(), py::arg("threads"),
-           "Rows (n_rows, width) of sequences to rows; those of refused sequences are NaN.")
       .def("run", &run, py::arg("x").noconvert(), py::arg("offsets").noconvert(), py::arg("threads"),
-           "The same, and (refused sequences, their first row at fault, whether its numbers are finite).")
+           "Rows (n_rows, width) of sequences to rows, NaN those of refused sequences; and of these, how "
+           "many, "
+           "their first row at fault, and whether its numbers are finite.")
       .def_property_readonly("limit", &Encoder::limit, "Magnitude from which on a number of x is refused.");
   py::class_<MaskedTokenNetwork>(m, "MaskedTokenNetwork",
                                  "Embedding, positions, encoder and head; thread-safe.")
@@ -211,9 +218,7 @@ void bind_encoder(py::module_& m) {
       .def("pass_nll", &pass_nll, py::arg("ids").noconvert(), py::arg("offsets").noconvert(),
            py::arg("pass_events").noconvert(), py::arg("asked_offsets").noconvert(),
            py::arg("asked_places").noconvert(), py::arg("hides"), py::arg("threads"),
-           "Negative log-likelihoods (n_asked,) of the tokens that the passes ask about.")
-      .def("encode", &encode, py::arg("ids").noconvert(), py::arg("offsets").noconvert(), py::arg("threads"),
-           "The encoder's rows (n_tokens, width).");
+           "Negative log-likelihoods (n_asked,) of the tokens that the passes ask about.");
 }
 
 }  // namespace evtok::bindings

@@ -10,6 +10,7 @@
 #include "evtok/encoder_tile.hpp"
 #include "evtok/isa.hpp"
 #include "evtok/parallel.hpp"
+#include "evtok/thread_lease.hpp"
 
 namespace evtok {
 namespace {
@@ -30,29 +31,24 @@ double largest_of(const float* x, int64_t n, const std::string& name) {
   return largest;
 }
 
-// What bounds the results of a layer, whatever its input.
-struct Magnitudes {
-  double weight, bias;
-};
-
 Magnitudes magnitudes(const LinearArrays& arrays, int64_t n_out, int64_t n_in, const std::string& name) {
   return {largest_of(arrays.weight, n_out * n_in, name + ".weight"),
           arrays.bias == nullptr ? 0.0 : largest_of(arrays.bias, n_out, name + ".bias")};
 }
 
-struct LayerMagnitudes {
-  Magnitudes attention_in, attention_out, linear1, linear2, norm1, norm2;
-};
-
 // Bounds of rows, step by step; each doubled, which covers rounding many times over.
 struct Bound {
-  double width, head_width, feed_forward, most = 0;
+  double width, head_width, most = 0;
 
   double seen(double bound) { return most = std::max(most, bound), bound; }
+  // The weights themselves too: to bfloat16 they may be rounded up.
+  void seen(const Magnitudes& m) { seen(std::max(m.weight, m.bias)); }
   double dense(const Magnitudes& m, double n_in, double x) {
+    seen(m);
     return seen(2 * (m.bias + n_in * m.weight * x));
   }
   double norm(const Magnitudes& m, double x) {
+    seen(m);
     seen(8 * width * x * x);  // the sum of squares
     return seen(2 * (std::sqrt(width) * m.weight + m.bias));
   }
@@ -63,17 +59,19 @@ struct Bound {
     return dense(layer.attention_out, width, 2 * wide);
   }
   double feed(const LayerMagnitudes& layer, double x) {
-    return dense(layer.linear2, feed_forward, dense(layer.linear1, width, x));
+    return dense(layer.linear2, layer.feed_forward, dense(layer.linear1, width, x));
   }
 };
 
-// Whether rows of numbers up to x come through all layers.
-bool comes_through(const std::vector<LayerMagnitudes>& layers, const Magnitudes& norm,
-                   const EncoderShape& shape, const std::vector<EncoderLayer>& weights, double x) {
+// What rows of numbers up to x become, at most, and what any step on the way comes to.
+struct Passage {
+  double result, most;
+};
+
+Passage passage(const std::vector<LayerMagnitudes>& layers, const Magnitudes* norm, const EncoderShape& shape,
+                double x) {
   Bound bound{static_cast<double>(shape.width), static_cast<double>(shape.width / shape.heads), 0};
-  for (size_t k = 0; k < layers.size(); ++k) {
-    const LayerMagnitudes& layer = layers[k];
-    bound.feed_forward = static_cast<double>(weights[k].linear1.n_out);
+  for (const LayerMagnitudes& layer : layers) {
     if (shape.norm_first) {
       x = bound.seen(2 * (x + bound.attention(layer, bound.norm(layer.norm1, x))));
       x = bound.seen(2 * (x + bound.feed(layer, bound.norm(layer.norm2, x))));
@@ -82,14 +80,15 @@ bool comes_through(const std::vector<LayerMagnitudes>& layers, const Magnitudes&
       x = bound.norm(layer.norm2, 2 * (x + bound.feed(layer, x)));
     }
   }
-  bound.norm(norm, x);
-  return bound.most < kMost;
+  if (norm != nullptr) x = bound.norm(*norm, x);
+  return {x, bound.most};
 }
 
 // The outputs first_out to first_out + n_out of a layer, as the panels from `panel` on.
 void pack(const LinearArrays& arrays, int64_t first_out, int64_t n_out, int64_t panel, bool bfloat16,
           DensePanels& to) {
   for (int64_t o = 0; o < n_out; ++o) {
+    if (o % kEncoderLanes == 0) check_stop();
     const int64_t place = panel * kEncoderLanes + o;
     const float* row = arrays.weight + (first_out + o) * to.n_in;
     float* column =
@@ -138,7 +137,7 @@ void require_offsets(const int64_t* offsets, int64_t n, int64_t total) {
 
 Encoder::Encoder(const std::vector<EncoderLayerArrays>& layers, const LinearArrays& norm,
                  const EncoderShape& shape, int threads)
-    : shape_(shape), layers_(layers.size()), has_norm_(norm.weight != nullptr) {
+    : shape_(shape), layers_(layers.size()), sizes_(layers.size()), has_norm_(norm.weight != nullptr) {
   const int64_t width = shape.width;
   if (layers.empty()) throw std::invalid_argument("layers: expected one or more");
   if (width < 1 || shape.heads < 1 || width % shape.heads != 0)
@@ -146,7 +145,6 @@ Encoder::Encoder(const std::vector<EncoderLayerArrays>& layers, const LinearArra
                                 std::to_string(shape.heads));
   if (!(shape.eps > 0) || !(shape.eps <= 1))
     throw std::invalid_argument("eps: expected a number above 0, to 1");
-  std::vector<LayerMagnitudes> sizes(layers.size());
   const auto n_layers = static_cast<int64_t>(layers.size());
   parallel_for(n_layers, 1, threads, [&](int64_t first, int64_t last) {
     for (int64_t k = first; k < last; ++k) {
@@ -154,13 +152,14 @@ Encoder::Encoder(const std::vector<EncoderLayerArrays>& layers, const LinearArra
       const int64_t hidden = from.feed_forward, panels = whole_panels(width) / kEncoderLanes;
       if (hidden < 1) throw std::invalid_argument("linear1.weight: expected one row or more");
       const std::string name = "layers." + std::to_string(k) + ".";
-      sizes[static_cast<size_t>(k)] = {
+      sizes_[static_cast<size_t>(k)] = {
           magnitudes(from.attention_in, 3 * width, width, name + "self_attn.in_proj"),
           magnitudes(from.attention_out, width, width, name + "self_attn.out_proj"),
           magnitudes(from.linear1, hidden, width, name + "linear1"),
           magnitudes(from.linear2, width, hidden, name + "linear2"),
           magnitudes(from.norm1, width, 1, name + "norm1"),
-          magnitudes(from.norm2, width, 1, name + "norm2")};
+          magnitudes(from.norm2, width, 1, name + "norm2"),
+          static_cast<double>(hidden)};
       EncoderLayer& to = layers_[static_cast<size_t>(k)];
       to.attention_in = empty_panels(width, 3 * width, 3 * panels);
       for (int64_t part = 0; part < 3; ++part)
@@ -172,13 +171,13 @@ Encoder::Encoder(const std::vector<EncoderLayerArrays>& layers, const LinearArra
       to.norm2 = padded(from.norm2, width);
     }
   });
-  Magnitudes end{0, 0};
   if (has_norm_) {
-    end = magnitudes(norm, width, 1, "norm");
+    end_ = magnitudes(norm, width, 1, "norm");
     norm_ = padded(norm, width);
   }
   int exponent = 126;
-  while (exponent >= 0 && !comes_through(sizes, end, shape, layers_, std::ldexp(1.0, exponent))) --exponent;
+  const Magnitudes* end = has_norm_ ? &end_ : nullptr;
+  while (exponent >= 0 && !(passage(sizes_, end, shape, std::ldexp(1.0, exponent)).most < kMost)) --exponent;
   if (exponent < 0)
     throw std::invalid_argument("layers: the weights are so large that sums may overflow float32");
   limit_ = std::ldexp(1.0F, exponent);
@@ -188,7 +187,12 @@ Encoder::Encoder(const std::vector<EncoderLayerArrays>& layers, const LinearArra
     row_work_ += 4 * width * width + 2 * width * layer.linear1.n_out;
     widest = std::max(widest, layer.linear1.n_out);
   }
-  tile_rows_ = std::clamp(kTileFloats / (6 * width + widest), kFewestTileRows, kMostTileRows);
+  const int64_t row_floats = 7 * width + std::min(widest, kInnerBlock);  // hidden columns come in blocks
+  tile_rows_ = std::clamp(kTileFloats / row_floats, kFewestTileRows, kMostTileRows);
+}
+
+double Encoder::result_limit(double x) const {
+  return passage(sizes_, has_norm_ ? &end_ : nullptr, shape_, x).result;
 }
 
 RefusedSequences Encoder::forward(const RaggedRows& rows, int threads, float* out) const {
@@ -227,7 +231,8 @@ RefusedSequences Encoder::forward(const RaggedRows& rows, int threads, float* ou
     }
   };
   parallel_for(static_cast<int64_t>(tiles.size()) - 1, 1, threads, [&](int64_t begin, int64_t last) {
-    EncoderTile& tile = tile_of_thread();
+    const ThreadLease<EncoderTile> lease;
+    EncoderTile& tile = *lease;
     std::vector<int64_t> starts;
     std::vector<uint8_t> wrong;
     for (int64_t k = begin; k < last; ++k) {
@@ -249,7 +254,6 @@ RefusedSequences Encoder::forward(const RaggedRows& rows, int threads, float* ou
           else
             std::copy_n(tile.x.data() + row * tile.step(), width, to);
         }
-      tile.shrink();
     }
   });
   return refused;

@@ -1,6 +1,7 @@
 #include "evtok/encoder_tile.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -15,10 +16,9 @@ constexpr int64_t kBlockRows = 96;
 // Multiply-adds between two questions about Ctrl-C.
 constexpr int64_t kCheckWork = int64_t{1} << 22;
 constexpr int64_t kScalarCheckWork = int64_t{1} << 18;
-constexpr int64_t kScoresSize = 4096;            // scores of a block of queries, in floats
-constexpr int64_t kQueryGroup = 12;              // queries of a block, at least
-constexpr size_t kKeptBytes = size_t{64} << 20;  // memory that a thread keeps from call to call
-constexpr int64_t kSpill = kEncoderLanes;        // columns after a row that whole panels may spill into
+constexpr int64_t kScoresSize = 4096;      // scores of a block of queries, in floats
+constexpr int64_t kQueryGroup = 12;        // queries of a block, at least
+constexpr int64_t kSpill = kEncoderLanes;  // columns after a row that whole panels may spill into
 
 EncoderKernels kernels_for(Isa isa) {
 #ifdef EVTOK_X86
@@ -34,6 +34,12 @@ void grow(AlignedVector<float>& memory, int64_t size) {
   if (static_cast<int64_t>(memory.size()) < size) memory.assign(static_cast<size_t>(size), 0.0F);
 }
 
+// To bfloat16; `to` may be `rows`.
+void round_rows(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns, float* to) {
+  for (int64_t r = 0; r < n_rows; ++r)
+    for (int64_t c = 0; c < n_columns; ++c) to[r * step + c] = to_bfloat16(rows[r * step + c]);
+}
+
 }  // namespace
 
 float to_bfloat16(float x) {
@@ -43,11 +49,6 @@ float to_bfloat16(float x) {
 
 EncoderKernels encoder_kernels_scalar() {
   return encoder_kernels_of<FloatLane, 1, 1>();
-}
-
-EncoderTile& tile_of_thread() {
-  thread_local EncoderTile tile;
-  return tile;
 }
 
 void EncoderTile::use(const Encoder& encoder, Isa isa) {
@@ -62,9 +63,12 @@ void EncoderTile::use(const Encoder& encoder, Isa isa) {
 }
 
 void EncoderTile::shrink() {
-  for (AlignedVector<float>* memory :
-       {&x, &normed, &wide, &attended, &keys_, &scores_, &sums_, &partial_, &hidden_, &fed_, &rounded_})
-    if (memory->size() * sizeof(float) > kKeptBytes) *memory = AlignedVector<float>();
+  const std::array all{&x,     &normed,   &wide,    &attended, &keys_,   &scores_,
+                       &sums_, &partial_, &hidden_, &fed_,     &rounded_};
+  size_t kept = 0;
+  for (const AlignedVector<float>* memory : all) kept += memory->capacity();
+  if (kept <= kKeptFloats) return;
+  for (AlignedVector<float>* memory : all) *memory = AlignedVector<float>();
 }
 
 void EncoderTile::reserve(int64_t n_rows) {
@@ -113,14 +117,10 @@ void EncoderTile::multiply(MatrixProduct product) {
 }
 
 // out = dense(input), and + added where that is not null; of the outputs and inputs of `part` alone. `sums`
-// is where the sums go on that inputs before have begun, or null.
+// is where the sums go on that inputs before have begun, or null. With bfloat16 the input is rounded already.
 void EncoderTile::dense(const DensePanels& layer, const DensePart& part, const float* input,
                         int64_t input_step, int64_t n_rows, const float* sums, const float* added, Out out,
                         EncoderActivation activation) {
-  if (encoder_->shape().bfloat16) {
-    input = rounded(input, input_step, n_rows, part.n_in);
-    input_step = whole_panels(part.n_in) + kSpill;
-  }
   const int64_t panel_step = layer.n_in * kEncoderLanes;
   const float* weight = layer.weight.data() + part.first_in * kEncoderLanes;
   for (int64_t row = 0; row < n_rows; row += kBlockRows) {
@@ -140,12 +140,10 @@ void EncoderTile::dense(const DensePanels& layer, const DensePart& part, const f
   }
 }
 
-const float* EncoderTile::rounded(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns) {
-  const int64_t out_step = whole_panels(n_columns) + kSpill;
-  grow(rounded_, n_rows * out_step);
-  for (int64_t r = 0; r < n_rows; ++r)
-    for (int64_t c = 0; c < n_columns; ++c)
-      rounded_[static_cast<size_t>(r * out_step + c)] = to_bfloat16(rows[r * step + c]);
+const float* EncoderTile::dense_input(const float* rows, int64_t n_rows) {
+  if (!encoder_->shape().bfloat16) return rows;
+  grow(rounded_, n_rows * step_);
+  round_rows(rows, step_, n_rows, encoder_->shape().width, rounded_.data());
   return rounded_.data();
 }
 
@@ -166,8 +164,8 @@ void EncoderTile::project(const EncoderLayer& layer, const float* input, int64_t
   const int64_t panels = panel_columns_ / kEncoderLanes;
   const int64_t first = part == Projected::keys_values ? panels : 0;
   const int64_t n = part == Projected::all ? 3 * panels : part == Projected::queries ? panels : 2 * panels;
-  dense(layer.attention_in, {first, n, 0, layer.attention_in.n_in}, input, step_, n_rows, nullptr, nullptr,
-        {out + first * kEncoderLanes, out_step}, EncoderActivation::none);
+  dense(layer.attention_in, {first, n, 0, layer.attention_in.n_in}, dense_input(input, n_rows), step_, n_rows,
+        nullptr, nullptr, {out + first * kEncoderLanes, out_step}, EncoderActivation::none);
 }
 
 void EncoderTile::attend(const Queries& queries, const float* rows, const int64_t* starts,
@@ -206,8 +204,8 @@ void EncoderTile::attend(const Queries& queries, const float* rows, const int64_
 void EncoderTile::finish(const EncoderLayer& layer, float* rows, float* from_attention, int64_t n_rows) {
   const EncoderShape& shape = encoder_->shape();
   const int64_t panels = panel_columns_ / kEncoderLanes;
-  dense(layer.attention_out, {0, panels, 0, shape.width}, from_attention, step_, n_rows, nullptr, rows,
-        {rows, step_}, EncoderActivation::none);
+  dense(layer.attention_out, {0, panels, 0, shape.width}, dense_input(from_attention, n_rows), step_, n_rows,
+        nullptr, rows, {rows, step_}, EncoderActivation::none);
   float* input = rows;
   if (shape.norm_first)
     norm(layer.norm2, rows, n_rows, input = from_attention);
@@ -220,12 +218,14 @@ void EncoderTile::finish(const EncoderLayer& layer, float* rows, float* from_att
   grow(fed_, block_rows * step_);
   for (int64_t row = 0; row < n_rows; row += kBlockRows) {
     const int64_t n = std::min(kBlockRows, n_rows - row);
+    const float* from = dense_input(input + row * step_, n);
     float* to = rows + row * step_;
     for (int64_t first = 0; first < n_hidden; first += kInnerBlock) {
       const int64_t columns = std::min(kInnerBlock, n_hidden - first);
       const bool last = first + columns == n_hidden;
       dense(layer.linear1, {first / kEncoderLanes, whole_panels(columns) / kEncoderLanes, 0, shape.width},
-            input + row * step_, step_, n, nullptr, nullptr, {hidden_.data(), kHiddenStep}, shape.activation);
+            from, step_, n, nullptr, nullptr, {hidden_.data(), kHiddenStep}, shape.activation);
+      if (shape.bfloat16) round_rows(hidden_.data(), kHiddenStep, n, columns, hidden_.data());
       dense(layer.linear2, {0, panels, first, columns}, hidden_.data(), kHiddenStep, n,
             first == 0 ? nullptr : fed_.data(), last ? to : nullptr, {last ? to : fed_.data(), step_},
             EncoderActivation::none);

@@ -10,13 +10,13 @@
 #include "evtok/encoder_tile.hpp"
 #include "evtok/isa.hpp"
 #include "evtok/parallel.hpp"
+#include "evtok/thread_lease.hpp"
 
 namespace evtok {
 namespace {
 
-constexpr int64_t kGroupRows = 2048;     // rows of the copies that share one thread's first layer
-constexpr int64_t kAskedRows = 16384;    // hidden rows that wait for the head
-constexpr int64_t kEncodedRows = 16384;  // embedded rows that wait for the encoder
+constexpr int64_t kGroupRows = 2048;   // rows of the copies that share one thread's first layer
+constexpr int64_t kAskedRows = 16384;  // hidden rows that wait for the head
 constexpr int64_t kNeverIgnored = -1;
 
 // Rows (n, width), so many floats apart.
@@ -28,6 +28,21 @@ struct Rows {
     if (static_cast<int64_t>(values.size()) < n * step) values.assign(static_cast<size_t>(n * step), 0.0F);
   }
   float* row(int64_t r) { return values.data() + r * step; }
+};
+
+// What a group of passes holds beside its tile. Wide rows are those of query, key and value.
+struct GroupRows {
+  Rows shared, input, wide;  // before the first attention: x, what goes into it, and its wide rows
+  Rows asked, attended;      // of the last layer, for the rows that are asked about: x, and its attention
+  Rows queries;              // of a tile
+
+  // Gives all memory back if a long event has taken much.
+  void shrink() {
+    size_t kept = 0;
+    for (const Rows* rows : {&shared, &input, &wide, &asked, &attended, &queries})
+      kept += rows->values.capacity();
+    if (kept > kKeptFloats) *this = GroupRows();
+  }
 };
 
 std::string place_of(int64_t pass) {
@@ -58,9 +73,11 @@ MaskedTokenNetwork::MaskedTokenNetwork(const Encoder& encoder, const float* embe
     }
     return most;
   };
-  if (!(largest(embedding_, "embedding") < encoder.limit() / 2) ||
-      !(largest(positions_, "positions") < encoder.limit() / 2))
+  const float token = largest(embedding_, "embedding"), position = largest(positions_, "positions");
+  if (!(token < encoder.limit() / 2) || !(position < encoder.limit() / 2))
     throw std::invalid_argument("embedding, positions: so large that the encoder's sums may overflow");
+  if (!head.takes(encoder.result_limit(2 * static_cast<double>(std::max(token, position)))))
+    throw std::invalid_argument("head: the weights are so large that logits may overflow float32");
 }
 
 void MaskedTokenNetwork::embed(int64_t id, int64_t place, float* row) const {
@@ -108,112 +125,151 @@ void MaskedTokenNetwork::check(const TokenEvents& events, const TokenPasses& pas
   }
 }
 
-// The hidden rows (asked, width) of passes first to last - 1, which one thread does tile by tile.
-void MaskedTokenNetwork::run_passes(const TokenEvents& events, const TokenPasses& passes, int64_t first,
-                                    int64_t last, Isa isa, float* hidden) const {
-  EncoderTile& tile = tile_of_thread();
-  tile.use(encoder_, isa);
-  const int64_t width = encoder_.shape().width;
-  const std::vector<EncoderLayer>& layers = encoder_.layers();
-  const auto length_of = [&](int64_t event) { return events.offsets[event + 1] - events.offsets[event]; };
-  const int64_t first_asked = passes.asked_offsets[first];
-  const int64_t n_asked = passes.asked_offsets[last] - first_asked;
+// Passes first to last - 1, which one thread does tile by tile.
+class MaskedTokenNetwork::Group {
+public:
+  Group(const MaskedTokenNetwork& network, const TokenEvents& events, const TokenPasses& passes,
+        int64_t first, int64_t last, EncoderTile& tile, GroupRows& rows)
+      : network_(network), encoder_(network.encoder_), events_(events), passes_(passes), first_(first),
+        last_(last), first_asked_(passes.asked_offsets[first]),
+        n_asked_(passes.asked_offsets[last] - first_asked_), tile_(tile), rows_(rows) {}
+
+  /// Writes the hidden rows (asked, width).
+  void run(float* hidden) {
+    share_rows();
+    for (int64_t pass = first_; pass < last_;) {
+      pass = fill_tile(pass);
+      run_layers();
+      last_attention();
+    }
+    const int64_t width = encoder_.shape().width;
+    tile_.finish(encoder_.layers().back(), rows_.asked.row(0), rows_.attended.row(0), n_asked_);
+    tile_.end_norm(rows_.asked.row(0), n_asked_);
+    for (int64_t k = 0; k < n_asked_; ++k) std::copy_n(rows_.asked.row(k), width, hidden + k * width);
+  }
+
+private:
+  int64_t length_of(int64_t pass) const {
+    const int64_t event = passes_.events[pass];
+    return events_.offsets[event + 1] - events_.offsets[event];
+  }
+  bool is_of_new_event(int64_t pass) const {
+    return pass == first_ || passes_.events[pass] != passes_.events[pass - 1];
+  }
 
   // The rows before the first attention: those of each event, then those that are hidden.
-  thread_local Rows shared, shared_input, shared_wide, asked, asked_attended, queries;
-  std::vector<int64_t> row_of_event;  // of pass first + k, its event's first shared row
-  int64_t n_shared = 0;
-  for (int64_t pass = first; pass < last; ++pass) {
-    if (pass == first || passes.events[pass] != passes.events[pass - 1])
-      n_shared += length_of(passes.events[pass]);
-    row_of_event.push_back(n_shared - length_of(passes.events[pass]));
-  }
-  const int64_t first_hidden = n_shared;
-  if (passes.hides) n_shared += n_asked;
-  shared.resize(n_shared, tile.step());
-  shared_input.resize(n_shared, tile.step());
-  shared_wide.resize(n_shared, tile.wide_step());
-  asked.resize(n_asked, tile.step());
-  asked_attended.resize(n_asked, tile.step());
-  for (int64_t pass = first; pass < last; ++pass) {
-    const int64_t event = passes.events[pass];
-    if (pass == first || event != passes.events[pass - 1])
-      for (int64_t i = 0; i < length_of(event); ++i)
-        embed(events.ids[events.offsets[event] + i], i,
-              shared.row(row_of_event[static_cast<size_t>(pass - first)] + i));
-    if (!passes.hides) continue;
-    for (int64_t k = passes.asked_offsets[pass]; k < passes.asked_offsets[pass + 1]; ++k)
-      embed(mask_id_, passes.asked_places[k], shared.row(first_hidden + k - first_asked));
-  }
-  tile.project(layers.front(),
-               tile.attention_input(layers.front(), shared.row(0), n_shared, shared_input.row(0)), n_shared,
-               Projected::all, shared_wide.row(0), tile.wide_step());
-
-  // Tiles of copies.
-  std::vector<int64_t> starts, asked_starts, sources;
-  for (int64_t pass = first; pass < last;) {
-    const int64_t tile_first = pass, before = passes.asked_offsets[pass] - first_asked;
-    starts.assign(1, 0);
-    asked_starts.assign(1, 0);
-    sources.clear();
-    do {
-      const int64_t event = passes.events[pass], n = length_of(event),
-                    from = static_cast<int64_t>(sources.size());
-      sources.resize(static_cast<size_t>(from + n));
-      std::iota(sources.begin() + from, sources.end(), row_of_event[static_cast<size_t>(pass - first)]);
-      for (int64_t k = passes.asked_offsets[pass]; passes.hides && k < passes.asked_offsets[pass + 1]; ++k)
-        sources[static_cast<size_t>(from + passes.asked_places[k])] = first_hidden + k - first_asked;
-      starts.push_back(from + n);
-      asked_starts.push_back(passes.asked_offsets[pass + 1] - first_asked - before);
-      ++pass;
-    } while (pass < last && starts.back() + length_of(passes.events[pass]) <= encoder_.tile_rows());
-    const int64_t n_copies = pass - tile_first, n_rows = starts.back(), n_tile_asked = asked_starts.back();
-    tile.reserve(n_rows);
-    for (int64_t r = 0; r < n_rows; ++r) {
-      const int64_t source = sources[static_cast<size_t>(r)];
-      std::copy_n(shared.row(source), width, tile.x.data() + r * tile.step());
-      std::copy_n(shared_wide.row(source), tile.wide_step(), tile.wide.data() + r * tile.wide_step());
+  void share_rows() {
+    int64_t n_rows = 0;
+    for (int64_t pass = first_; pass < last_; ++pass) {
+      if (is_of_new_event(pass)) n_rows += length_of(pass);
+      row_of_event_.push_back(n_rows - length_of(pass));
     }
-    // The place of each asked row in the tile.
-    const auto asked_row = [&](int64_t copy, int64_t k) {
-      const int64_t asked_first = passes.asked_offsets[tile_first + copy];
-      return starts[static_cast<size_t>(copy)] +
-             passes.asked_places[asked_first + k - asked_starts[static_cast<size_t>(copy)]];
-    };
-    const auto gather = [&](const float* from, int64_t from_step, float* to) {
-      for (int64_t copy = 0; copy < n_copies; ++copy)
-        for (int64_t k = asked_starts[static_cast<size_t>(copy)];
-             k < asked_starts[static_cast<size_t>(copy) + 1]; ++k)
-          std::copy_n(from + asked_row(copy, k) * from_step, width, to + k * tile.step());
-    };
+    first_hidden_ = n_rows;
+    if (passes_.hides) n_rows += n_asked_;
+    rows_.shared.resize(n_rows, tile_.step());
+    rows_.input.resize(n_rows, tile_.step());
+    rows_.wide.resize(n_rows, tile_.wide_step());
+    rows_.asked.resize(n_asked_, tile_.step());
+    rows_.attended.resize(n_asked_, tile_.step());
+    for (int64_t pass = first_; pass < last_; ++pass) {
+      const int32_t* ids = events_.ids + events_.offsets[passes_.events[pass]];
+      if (is_of_new_event(pass))
+        for (int64_t i = 0; i < length_of(pass); ++i)
+          network_.embed(ids[i], i, rows_.shared.row(row_of_event_[static_cast<size_t>(pass - first_)] + i));
+      if (!passes_.hides) continue;
+      for (int64_t k = passes_.asked_offsets[pass]; k < passes_.asked_offsets[pass + 1]; ++k)
+        network_.embed(network_.mask_id_, passes_.asked_places[k],
+                       rows_.shared.row(first_hidden_ + k - first_asked_));
+    }
+    const EncoderLayer& layer = encoder_.layers().front();
+    const float* input = tile_.attention_input(layer, rows_.shared.row(0), n_rows, rows_.input.row(0));
+    tile_.project(layer, input, n_rows, Projected::all, rows_.wide.row(0), tile_.wide_step());
+  }
+
+  // Whole copies of events from `pass` on; returns the pass after them.
+  int64_t fill_tile(int64_t pass) {
+    asked_before_ = passes_.asked_offsets[pass] - first_asked_;
+    starts_.assign(1, 0);
+    asked_starts_.assign(1, 0);
+    sources_.clear();
+    do {
+      const int64_t n = length_of(pass), from = static_cast<int64_t>(sources_.size());
+      sources_.resize(static_cast<size_t>(from + n));
+      std::iota(sources_.begin() + from, sources_.end(), row_of_event_[static_cast<size_t>(pass - first_)]);
+      for (int64_t k = passes_.asked_offsets[pass]; passes_.hides && k < passes_.asked_offsets[pass + 1]; ++k)
+        sources_[static_cast<size_t>(from + passes_.asked_places[k])] = first_hidden_ + k - first_asked_;
+      starts_.push_back(from + n);
+      asked_starts_.push_back(passes_.asked_offsets[pass + 1] - first_asked_ - asked_before_);
+      ++pass;
+    } while (pass < last_ && starts_.back() + length_of(pass) <= encoder_.tile_rows());
+    tile_.reserve(starts_.back());
+    for (int64_t r = 0; r < starts_.back(); ++r) {
+      const int64_t source = sources_[static_cast<size_t>(r)];
+      std::copy_n(rows_.shared.row(source), encoder_.shape().width, tile_.x.data() + r * tile_.step());
+      std::copy_n(rows_.wide.row(source), tile_.wide_step(), tile_.wide.data() + r * tile_.wide_step());
+    }
+    return pass;
+  }
+
+  int64_t n_copies() const { return static_cast<int64_t>(starts_.size()) - 1; }
+
+  // All layers but the last; what precedes attention in the first has been done.
+  void run_layers() {
+    const std::vector<EncoderLayer>& layers = encoder_.layers();
     for (size_t layer = 0; layer + 1 < layers.size(); ++layer) {
       if (layer == 0) {
-        tile.attend({tile.wide.data(), tile.wide_step(), starts.data()}, tile.wide.data(), starts.data(),
-                    n_copies, tile.attended.data());
-        tile.finish(layers[layer], tile.x.data(), tile.attended.data(), n_rows);
+        tile_.attend({tile_.wide.data(), tile_.wide_step(), starts_.data()}, tile_.wide.data(),
+                     starts_.data(), n_copies(), tile_.attended.data());
+        tile_.finish(layers[layer], tile_.x.data(), tile_.attended.data(), starts_.back());
       } else {
-        tile.run_layer(layers[layer], starts.data(), n_copies);
+        tile_.run_layer(layers[layer], starts_.data(), n_copies());
       }
     }
-    queries.resize(n_tile_asked, tile.step());
-    if (layers.size() == 1) {
-      gather(tile.wide.data(), tile.wide_step(), queries.row(0));
-    } else {
-      const float* input = tile.attention_input(layers.back(), tile.x.data(), n_rows, tile.normed.data());
-      tile.project(layers.back(), input, n_rows, Projected::keys_values, tile.wide.data(), tile.wide_step());
-      gather(input, tile.step(), tile.attended.data());
-      tile.project(layers.back(), tile.attended.data(), n_tile_asked, Projected::queries, queries.row(0),
-                   tile.step());
-    }
-    tile.attend({queries.row(0), tile.step(), asked_starts.data()}, tile.wide.data(), starts.data(), n_copies,
-                asked_attended.row(before));
-    gather(tile.x.data(), tile.step(), asked.row(before));
   }
-  tile.finish(layers.back(), asked.row(0), asked_attended.row(0), n_asked);
-  tile.end_norm(asked.row(0), n_asked);
-  for (int64_t k = 0; k < n_asked; ++k) std::copy_n(asked.row(k), width, hidden + k * width);
-  tile.shrink();
-}
+
+  // The last layer's attention of the asked rows alone, which then wait for all others of the group.
+  void last_attention() {
+    const int64_t n_asked = asked_starts_.back();
+    rows_.queries.resize(n_asked, tile_.step());
+    if (encoder_.layers().size() == 1) {
+      gather(tile_.wide.data(), tile_.wide_step(), rows_.queries.row(0));
+    } else {
+      const EncoderLayer& layer = encoder_.layers().back();
+      const float* input = tile_.attention_input(layer, tile_.x.data(), starts_.back(), tile_.normed.data());
+      tile_.project(layer, input, starts_.back(), Projected::keys_values, tile_.wide.data(),
+                    tile_.wide_step());
+      gather(input, tile_.step(), tile_.attended.data());
+      tile_.project(layer, tile_.attended.data(), n_asked, Projected::queries, rows_.queries.row(0),
+                    tile_.step());
+    }
+    tile_.attend({rows_.queries.row(0), tile_.step(), asked_starts_.data()}, tile_.wide.data(),
+                 starts_.data(), n_copies(), rows_.attended.row(asked_before_));
+    gather(tile_.x.data(), tile_.step(), rows_.asked.row(asked_before_));
+  }
+
+  // Copies the tile's asked rows, one after the other.
+  void gather(const float* from, int64_t from_step, float* to) const {
+    const int32_t* place = passes_.asked_places + first_asked_ + asked_before_;
+    for (size_t copy = 0; copy + 1 < starts_.size(); ++copy)
+      for (int64_t k = asked_starts_[copy]; k < asked_starts_[copy + 1]; ++k)
+        std::copy_n(from + (starts_[copy] + place[k]) * from_step, encoder_.shape().width,
+                    to + k * tile_.step());
+  }
+
+  const MaskedTokenNetwork& network_;
+  const Encoder& encoder_;
+  const TokenEvents& events_;
+  const TokenPasses& passes_;
+  int64_t first_, last_, first_asked_, n_asked_;
+  EncoderTile& tile_;
+  GroupRows& rows_;
+  std::vector<int64_t> row_of_event_;  // of pass first_ + k, its event's first shared row
+  int64_t first_hidden_ = 0;           // the first hidden one
+  // Of the tile: the asked rows before it, where its copies and their asked rows begin, and the
+  // shared row that each of its rows is a copy of.
+  int64_t asked_before_ = 0;
+  std::vector<int64_t> starts_, asked_starts_, sources_;
+};
 
 void MaskedTokenNetwork::pass_nll(const TokenEvents& events, const TokenPasses& passes, int threads,
                                   float* nll) const {
@@ -246,45 +302,21 @@ void MaskedTokenNetwork::pass_nll(const TokenEvents& events, const TokenPasses& 
     const int64_t n_asked = passes.asked_offsets[end] - first_asked;
     hidden.resize(static_cast<size_t>(n_asked * width));
     parallel_for(static_cast<int64_t>(groups.size()) - 1, 1, threads, [&](int64_t begin, int64_t last) {
+      const ThreadLease<EncoderTile> tile;
+      const ThreadLease<GroupRows> rows;
+      (*tile).use(encoder_, isa);
       for (int64_t k = begin; k < last; ++k) {
         const int64_t first = groups[static_cast<size_t>(k)];
-        run_passes(events, passes, first, groups[static_cast<size_t>(k) + 1], isa,
-                   hidden.data() + (passes.asked_offsets[first] - first_asked) * width);
+        Group(*this, events, passes, first, groups[static_cast<size_t>(k) + 1], *tile, *rows)
+            .run(hidden.data() + (passes.asked_offsets[first] - first_asked) * width);
       }
     });
     targets.clear();
     for (int64_t pass = done; pass < end; ++pass)
       for (int64_t k = passes.asked_offsets[pass]; k < passes.asked_offsets[pass + 1]; ++k)
         targets.push_back(events.ids[events.offsets[passes.events[pass]] + passes.asked_places[k]]);
-    const RefusedRows refused =
-        head_.nll({hidden.data(), targets.data(), n_asked, kNeverIgnored}, threads, nll + first_asked);
-    if (refused.count > 0)
-      throw std::invalid_argument("head: the weights are so large that logits may overflow float32");
-    done = end;
-  }
-}
-
-void MaskedTokenNetwork::encode(const TokenEvents& events, int threads, float* out) const {
-  check(events);
-  const int64_t width = encoder_.shape().width;
-  AlignedVector<float> rows;
-  std::vector<int64_t> offsets;
-  for (int64_t done = 0; done < events.n_events;) {
-    int64_t end = done + 1;
-    const int64_t first = events.offsets[done];
-    while (end < events.n_events && events.offsets[end + 1] - first <= kEncodedRows) ++end;
-    offsets.assign(events.offsets + done, events.offsets + end + 1);
-    for (int64_t& offset : offsets) offset -= first;
-    rows.resize(static_cast<size_t>(offsets.back() * width));
-    parallel_for_events(offsets.data(), end - done, 1024, threads, [&](int64_t begin, int64_t last) {
-      for (int64_t event = begin; event < last; ++event) {
-        const int64_t from = offsets[static_cast<size_t>(event)],
-                      to = offsets[static_cast<size_t>(event) + 1];
-        for (int64_t row = from; row < to; ++row)
-          embed(events.ids[first + row], row - from, rows.data() + row * width);
-      }
-    });
-    encoder_.forward({rows.data(), offsets.data(), end - done}, threads, out + first * width);
+    // No row is refused: the constructor has seen to that.
+    head_.nll({hidden.data(), targets.data(), n_asked, kNeverIgnored}, threads, nll + first_asked);
     done = end;
   }
 }

@@ -134,6 +134,12 @@ TokenHead::TokenHead(const float* weight, const float* bias, int64_t n_tokens, i
   if (!std::isfinite(largest_bias_)) throw std::invalid_argument("bias: holds NaN or infinity");
 }
 
+bool TokenHead::takes(double largest) const {
+  // A NaN fails the comparison too.
+  return std::isfinite(largest) &&
+         largest_bias_ + static_cast<double>(n_dims_) * largest * largest_weight_ < kMostLogit;
+}
+
 RefusedRows TokenHead::nll(const ScoredRows& rows, int threads, float* nll) const {
   std::vector<int64_t> scored;
   for (int64_t row = 0; row < rows.n; ++row) {
@@ -160,9 +166,7 @@ RefusedRows TokenHead::nll(const ScoredRows& rows, int threads, float* nll) cons
     for (int64_t r = 0; r < n; ++r) {
       const float* h = rows.values + indices[r] * n_dims_;
       const double largest = largest_magnitude(h, n_dims_);
-      // A NaN fails the comparison too.
-      if (!(largest_bias_ + static_cast<double>(n_dims_) * largest * largest_weight_ < kMostLogit) ||
-          !std::isfinite(largest)) {
+      if (!takes(largest)) {
         refused.add(indices[r], std::isfinite(largest));
         tile.refused[static_cast<size_t>(r)] = 1;
         continue;

@@ -249,9 +249,6 @@ class Encoder:
         precision: str,
         threads: int,
     ) -> None: ...
-    def forward(
-        self, x: npt.NDArray[np.float32], offsets: npt.NDArray[np.int64], threads: int
-    ) -> npt.NDArray[np.float32]: ...
     def run(
         self, x: npt.NDArray[np.float32], offsets: npt.NDArray[np.int64], threads: int
     ) -> tuple[npt.NDArray[np.float32], int, int, bool]: ...
@@ -276,9 +273,6 @@ class MaskedTokenNetwork:
         asked_places: npt.NDArray[np.int32],
         hides: bool,
         threads: int,
-    ) -> npt.NDArray[np.float32]: ...
-    def encode(
-        self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], threads: int
     ) -> npt.NDArray[np.float32]: ...
 
 def nll_from_logits(

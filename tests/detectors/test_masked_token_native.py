@@ -206,6 +206,17 @@ def test_auto_takes_torch_where_sums_could_overflow(detector: MaskedTokenDetecto
         large.with_score(precision="bfloat16").score(tokens)
 
 
+@pytest.mark.parametrize("name", ["model.head.weight", "model.head.bias"])
+def test_a_head_whose_logits_could_overflow_is_refused_beforehand(
+    detector: MaskedTokenDetector, tokens: Tokens, name: str
+) -> None:
+    config, tensors = detector.to_artefact()
+    large = tensors | {name: np.full_like(tensors[name], 3e38)}
+    other = MaskedTokenDetector.from_artefact(config, large)
+    with pytest.raises(MissingBackendError, match=r"cannot score with native: head: .*so large that"):
+        other.score(tokens, backend="native")
+
+
 def test_the_precision_is_part_of_the_score(
     detector: MaskedTokenDetector, tokens: Tokens, tmp_path: Path
 ) -> None:
@@ -313,6 +324,60 @@ def test_a_forked_child_scores_beside_torch(
         signal.alarm(20)
         os._exit(0 if np.array_equal(detector.score(tokens, threads=3), expected) else 1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+LONG = """
+import numpy as np
+from evtok import Tokens, load_detector
+detector = load_detector("model")
+tokenizer = detector.inputs.tokenizer
+def tokens(n, length):
+    ids = (np.arange(n * length) % 3 + tokenizer.vocab_size - 3).astype(np.int32)
+    offsets = np.arange(n + 1) * length
+    return Tokens(ids, offsets, fingerprint=tokenizer.fingerprint, vocab_size=tokenizer.vocab_size)
+"""
+
+
+@pytest.mark.parametrize(
+    ("form", "n", "length"), [("pseudo-likelihood", 4, 60), ("single-pass", 20, 400)], ids=str
+)
+def test_a_signals_handler_may_score_in_the_middle_of_a_call(
+    form: str, n: int, length: int, tmp_path: Path
+) -> None:
+    """It runs on the thread that is in the middle of a layer; both scores have their own bits."""
+    detector = untrained(TOKENIZER, layers=3, width=64, heads=4, feed_forward=256, max_length=1000)
+    detector.with_score(score_form=form).save(tmp_path / "model")
+    code = f"""
+import signal
+whole, other = tokens({n}, {length}), tokens(3, 9)
+expected, of_other = detector.score(whole), detector.score(other)
+for threads in (1, 2):
+    found = []
+    signal.signal(signal.SIGALRM, lambda *_: found.append(detector.score(other)))
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    score = detector.score(whole, threads=threads)
+    print(len(found), np.array_equal(score, expected), all(np.array_equal(one, of_other) for one in found))
+"""
+    assert run(LONG + code, tmp_path) == ["1", "True", "True"] * 2
+
+
+def test_memory_of_a_long_event_is_given_back(tmp_path: Path) -> None:
+    """Its wide rows alone take 30 MB."""
+    detector = untrained(TOKENIZER, layers=1, width=128, heads=2, feed_forward=128, max_length=20_000)
+    detector.with_score(score_form="single-pass").save(tmp_path / "model")
+    code = """
+def resident():
+    pages = int(open("/proc/self/statm").read().split()[1])
+    return pages * 4096 / 2**20
+few, long = tokens(3, 10), tokens(1, 12_000)
+expected = detector.score(few, threads=1)
+before = resident()
+detector.score(long, threads=1)
+print(resident() - before, np.array_equal(detector.score(few, threads=1), expected))
+"""
+    freed_at_once = {"MALLOC_MMAP_THRESHOLD_": "1000000"}  # so that it is not the allocator that keeps it
+    difference, same = run(LONG + code, tmp_path, **freed_at_once)
+    assert (float(difference) < 30, same) == (True, "True")
 
 
 @pytest.mark.alone

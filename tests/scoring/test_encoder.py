@@ -97,11 +97,30 @@ def test_the_bits_of_the_definition(
 
 
 @pytest.mark.parametrize(("width", "feed_forward"), [(4, 270), (260, 3)])
-@pytest.mark.parametrize("size", [1e-42, 1.0, 1e8])
-def test_the_bits_of_the_definition_at_any_size(isa: str, width: int, feed_forward: int, size: float) -> None:
+@pytest.mark.parametrize(
+    ("size", "settings"),
+    [
+        (1e-42, {"norm_first": True}),
+        (1.0, {"norm_first": True, "precision": "bfloat16"}),
+        (1.0, {"norm_first": False}),
+        (1e8, {"norm_first": True}),
+    ],
+    ids=str,
+)
+def test_the_bits_of_the_definition_at_any_size(
+    isa: str, width: int, feed_forward: int, size: float, settings: dict[str, Any]
+) -> None:
     """Subnormal and large numbers, and sums of more than one block of terms."""
     layers, x, offsets = layers_of(width, feed_forward, 1), rows(7, width, size), np.array([0, 5, 7])
-    settings: dict[str, Any] = {"heads": 2, "activation": "gelu", "norm_first": True, "eps": 1e-5}
+    settings = {"heads": 2, "activation": "gelu", "eps": 1e-5} | settings
+    expected = reference_encoder.encoder(x, offsets, layers, **settings)
+    assert_same_bits(Encoder(layers, **settings)(x, offsets=offsets), expected)
+
+
+@pytest.mark.parametrize(("n_rows", "width"), [(270, 2), (3, 520)], ids=["many keys", "a wide head"])
+def test_the_bits_of_the_definition_for_attention_of_many_terms(isa: str, n_rows: int, width: int) -> None:
+    layers, x, offsets = layers_of(width, 2, 1), rows(n_rows, width), np.array([0, n_rows])
+    settings: dict[str, Any] = {"heads": 1, "activation": "relu", "norm_first": False, "eps": 1e-5}
     expected = reference_encoder.encoder(x, offsets, layers, **settings)
     assert_same_bits(Encoder(layers, **settings)(x, offsets=offsets), expected)
 
@@ -131,10 +150,14 @@ draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
 layer = {"self_attn.in_proj_weight": draw(24, 8), "self_attn.out_proj.weight": draw(8, 8), "linear1.weight": draw(9, 8),
          "linear2.weight": draw(8, 9), "norm1.weight": draw(8), "norm2.weight": draw(8)}
 x = draw(60, 8) * np.float32(1e-20)
+tiny = draw(60, 8) * np.float32(1e-39)
 """
     compute = """
-encoder = Encoder([layer], heads=2, activation="gelu", norm_first=True)
-result = encoder(x, offsets=[0, 20, 60], threads=2).view(np.uint32)
+encoders = [Encoder([layer], heads=2, activation="gelu", norm_first=True, positions=at) for at in (None, tiny, x[::-1])]
+result = [encoder(x, offsets=[0, 20, 60], threads=2) for encoder in encoders]
+result += [encoder(tiny, offsets=[0, 20, 60], threads=2) for encoder in encoders]
+result += [encoder(values.reshape(3, 20, 8)) for encoder in encoders for values in (x, tiny)]
+result = np.concatenate([rows.reshape(-1, 8) for rows in result]).view(np.uint32)
 """
     assert same_in(bits, prepare, compute) == ["kept", "same"]
 
@@ -365,6 +388,16 @@ def test_arguments_that_do_not_fit(arguments: dict[str, Any], error: type[Except
         ({"precision": "float16"}, ValueError, "precision: expected float32 or bfloat16"),
         ({"layers": []}, ValueError, "layers"),
         ({"layers": [{}]}, ValueError, r"layers\.0\.self_attn\.out_proj\.weight: is missing"),
+        (
+            {"layers": [layers_of(12, 9, 1)[0] | {"linear1_bias": np.ones(9, np.float32)}]},
+            ValueError,
+            r"layers\.0\.linear1_bias: is not a weight of a layer; expected .*linear1\.bias",
+        ),
+        (
+            {"layers": [layers_of(12, 9, 1)[0] | {"linear1_bias": None}]},
+            ValueError,
+            "is not a weight of a layer",
+        ),
         ({"norm": (np.ones(11, np.float32), None)}, ValueError, r"norm\.weight"),
         ({"positions": "learned"}, ValueError, "positions: expected an array"),
         ({"positions": rows(5, 11)}, ValueError, r"positions: expected shape \(max_length, 12\)"),
@@ -389,6 +422,25 @@ def test_any_layout_and_a_pickle() -> None:
     assert encoder(x[:0], offsets=[0]).shape == (0, 24)
     assert encoder(np.empty((0, 5, 24), np.float32)).shape == (0, 5, 24)
     assert encoder(np.empty((3, 0, 24), np.float32)).shape == (3, 0, 24)
+
+
+def test_waves_are_computed_once_and_not_sent() -> None:
+    encoder = Encoder(layers_of(12, 9, 1), heads=2, positions="sinusoidal")
+    x, n_bytes = rows(40, 12), len(pickle.dumps(encoder))
+    short, whole = encoder(x[:7], offsets=[0, 7]), encoder(x, offsets=[0, 40])
+    waves = encoder._waves
+    assert_same_bits(encoder(x[:7], offsets=[0, 7]), short)
+    assert encoder._waves is waves
+    assert len(pickle.dumps(encoder)) == n_bytes
+    assert_same_bits(pickle.loads(pickle.dumps(encoder))(x, offsets=[0, 40]), whole)
+
+
+def test_numbers_that_overflow_with_their_positions_are_refused() -> None:
+    """Without a warning of NumPy, which pytest would raise."""
+    large = np.full((4, 12), 3e38, np.float32)
+    encoder = Encoder(layers_of(12, 9, 1), heads=2, positions=large)
+    assert np.isnan(encoder(large, offsets=[0, 4], on_invalid="sentinel")).all()
+    assert np.isnan(encoder(large[None], on_invalid="sentinel")).all()
 
 
 def test_weights_are_copies() -> None:
@@ -439,6 +491,27 @@ print(encoder(x[:9], offsets=[0, 9]).shape, flush=True)
         assert float(process.stdout.readline()) - pressed < 0.2
         assert process.stdout.readline() == "(9, 256)\n"
         assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_signals_handler_may_score_in_the_middle_of_a_call(threads: int) -> None:
+    """It runs on the thread that is in the middle of a layer; both results have their own bits."""
+    code = (
+        LONG
+        + f"""
+import signal
+small = Encoder([layer], heads=4)
+x, y = draw(700, 256), draw(40, 256)
+call = lambda: encoder(x, offsets=[0, 700], threads={threads})
+expected, of_other = call(), small(y, offsets=[0, 40])
+found = []
+signal.signal(signal.SIGALRM, lambda *_: found.append(small(y, offsets=[0, 40])))
+signal.setitimer(signal.ITIMER_REAL, 0.07)
+result = call()
+print(len(found) > 0, np.array_equal(result, expected), all(np.array_equal(one, of_other) for one in found))
+"""
+    )
+    assert lines(code) == ["True"] * 3
 
 
 def test_a_forked_child_computes_and_others_run_meanwhile() -> None:

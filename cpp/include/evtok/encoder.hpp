@@ -75,6 +75,16 @@ struct EncoderLayer {
   NormGains norm1, norm2;
 };
 
+/// The largest magnitudes among the weights of a dense layer or the gains of a norm.
+struct Magnitudes {
+  double weight = 0, bias = 0;
+};
+
+struct LayerMagnitudes {
+  Magnitudes attention_in, attention_out, linear1, linear2, norm1, norm2;
+  double feed_forward = 0;
+};
+
 /// Ragged rows, borrowed.
 struct RaggedRows {
   const float* x;          // (offsets[n_sequences], width) row-major
@@ -105,6 +115,8 @@ public:
   const NormGains* norm() const { return has_norm_ ? &norm_ : nullptr; }
   /// Magnitude from which on a number of a row is refused.
   float limit() const { return limit_; }
+  /// A magnitude that no number of the result exceeds where those of the rows are within `x`.
+  double result_limit(double x) const;
   /// Multiply-adds of the dense layers for a row.
   int64_t row_work() const { return row_work_; }
   /// Rows of a tile.
@@ -116,6 +128,8 @@ public:
 private:
   EncoderShape shape_;
   std::vector<EncoderLayer> layers_;
+  std::vector<LayerMagnitudes> sizes_;
+  Magnitudes end_;  // of the last norm
   NormGains norm_;
   bool has_norm_ = false;
   float limit_ = 0;

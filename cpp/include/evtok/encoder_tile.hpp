@@ -18,13 +18,17 @@ struct Queries {
 /// Which columns of a layer's query, key and value rows are made.
 enum class Projected { all, queries, keys_values };
 
-/// Memory and steps. A step asks for Ctrl-C as it goes (check_stop), so it may throw Cancelled. Rows of
-/// `width` numbers are step() floats apart; "wide" rows, of query, key and value, wide_step().
+/// Floats of memory that a thread keeps from call to call.
+inline constexpr size_t kKeptFloats = size_t{4} << 20;
+
+/// Memory and steps, one for each call (ThreadLease). A step asks for Ctrl-C as it goes (check_stop), so it
+/// may throw Cancelled. Rows of `width` numbers are step() floats apart; "wide" rows, of query, key and
+/// value, wide_step().
 class EncoderTile {
 public:
   /// Readies the tile for an encoder, which must live as long as it is used.
   void use(const Encoder& encoder, Isa isa);
-  /// Gives memory back that a long sequence has taken.
+  /// Gives all memory back if a long sequence has taken much.
   void shrink();
   /// Makes room for n rows in each of the arrays below.
   void reserve(int64_t n_rows);
@@ -61,7 +65,8 @@ private:
   void dense(const DensePanels& layer, const DensePart& part, const float* input, int64_t input_step,
              int64_t n_rows, const float* sums, const float* added, Out out, EncoderActivation activation);
   void multiply(MatrixProduct product);
-  const float* rounded(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns);
+  /// What goes into a dense layer for rows of `width` numbers: themselves, or rounded to bfloat16.
+  const float* dense_input(const float* rows, int64_t n_rows);
   void norm(const NormGains& gains, const float* rows, int64_t n_rows, float* out);
   void worked(int64_t multiply_adds);
 
@@ -71,9 +76,6 @@ private:
   float scale_ = 0;
   AlignedVector<float> keys_, scores_, sums_, partial_, hidden_, fed_, rounded_;
 };
-
-/// This thread's own, kept from call to call.
-EncoderTile& tile_of_thread();
 
 /// To bfloat16, to nearest even; x is finite.
 float to_bfloat16(float x);

@@ -14,7 +14,6 @@
 #include <cstdint>
 
 #include "evtok/encoder.hpp"
-#include "evtok/isa.hpp"
 #include "evtok/token_nll.hpp"
 
 namespace evtok {
@@ -39,7 +38,7 @@ class MaskedTokenNetwork {
 public:
   /// Copies embedding (n_embeddings, width) and positions (max_length, width), or none where that is null;
   /// borrows encoder and head. Throws std::invalid_argument for shapes that do not fit, NaN, infinity, and
-  /// numbers that the encoder would refuse.
+  /// numbers that the encoder or the head might refuse.
   MaskedTokenNetwork(const Encoder& encoder, const float* embedding, int64_t n_embeddings,
                      const float* positions, int64_t max_length, const TokenHead& head, int64_t mask_id);
 
@@ -48,15 +47,13 @@ public:
   /// Writes nll (asked_offsets[n_passes],) of the tokens that are asked about. Throws std::invalid_argument
   /// for ids, offsets or passes out of range, and events longer than the positions.
   void pass_nll(const TokenEvents& events, const TokenPasses& passes, int threads, float* nll) const;
-  /// Writes the encoder's rows out (offsets[n_events], width) for all tokens. Throws likewise.
-  void encode(const TokenEvents& events, int threads, float* out) const;
 
 private:
+  class Group;
+
   void check(const TokenEvents& events) const;
   void check(const TokenEvents& events, const TokenPasses& passes) const;
   void embed(int64_t id, int64_t place, float* row) const;
-  void run_passes(const TokenEvents& events, const TokenPasses& passes, int64_t first, int64_t last, Isa isa,
-                  float* hidden) const;
 
   const Encoder& encoder_;
   const TokenHead& head_;

@@ -54,6 +54,9 @@ public:
   int64_t n_tokens() const { return n_tokens_; }
   int64_t n_dims() const { return n_dims_; }
 
+  /// Whether rows of numbers up to `largest` are scored; others are refused.
+  bool takes(double largest) const;
+
   /// Writes nll (n,), owned by the caller; targets have been checked.
   RefusedRows nll(const ScoredRows& rows, int threads, float* nll) const;
 

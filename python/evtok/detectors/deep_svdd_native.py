@@ -53,7 +53,7 @@ class OfTokens:
 
     def _of_chunk(self, tokens: Tokens, threads: int) -> npt.NDArray[np.float32]:
         offsets = np.ascontiguousarray(tokens.offsets)
-        rows = self._encoder.forward(self._embedding[tokens.ids], offsets, threads)
+        rows, *_ = self._encoder.run(self._embedding[tokens.ids], offsets, threads)
         # Each column of an event is a segment: column after column, event after event.
         width, n_rows = rows.shape[1], len(rows)
         starts = (np.arange(width)[:, None] * n_rows + offsets[:-1]).ravel()

@@ -29,7 +29,7 @@ class Encoder:
     layers : sequence of mappings of str to float32 array
         One for each layer, by torch's names: ``self_attn.in_proj_weight`` (3 d, d), ``self_attn.out_proj.weight`` (d,
         d), ``linear1.weight`` (f, d), ``linear2.weight`` (d, f), ``norm1.weight`` and ``norm2.weight`` (d,), and
-        biases likewise, which may be missing. Copied; finite.
+        biases likewise, which may be missing or None. Copied; finite.
     heads : int
         A divisor of d.
     activation : "relu", "gelu" or "gelu-tanh"
@@ -50,8 +50,8 @@ class Encoder:
     Raises
     ------
     TypeError, ValueError
-        Arrays that are not float32 or do not fit, weights that hold NaN or infinity, or are so large that sums may
-        overflow.
+        Arrays that are not float32 or do not fit, names that no layer has, weights that hold NaN or infinity, or are so
+        large that sums may overflow.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Encoder:
         threads: int | None = None,
     ) -> None:
         kept = [
-            {key: _frozen(value, f"layers[{k}] {key}") for key, value in layer.items() if value is not None}
+            {key: _frozen(value, f"layers[{k}] {key}") for key, value in layer.items()}
             for k, layer in enumerate(layers)
         ]
         end = None if norm is None else (_frozen(norm[0], "norm"), _frozen(norm[1], "norm bias"))
@@ -77,6 +77,7 @@ class Encoder:
         self._layers, self._norm, self.precision = kept, end, precision
         self.width = len(kept[0]["norm1.weight"])
         self._positions = self._checked_positions(positions)
+        self._waves = np.empty((0, self.width), np.float32)
 
     @classmethod
     def from_torch(
@@ -165,8 +166,9 @@ class Encoder:
         Notes
         -----
         The bits of a sequence are defined by `evtok.reference_encoder`, and depend neither on the others nor on the
-        threads nor on the machine. Beyond x and the result, memory is that of a few tiles, of a hundred rows or of the
-        longest sequence; with positions or a mask, of one more copy of x.
+        threads nor on the machine. Beyond x and the result, memory is that of a tile for each thread, of a hundred rows
+        or of a longer sequence. To this come copies of x: one with positions, two of the rows that are there with a
+        mask, and one if x is not contiguous float32. A thread keeps up to 16 MiB for the next call.
         """
         check_on_invalid(on_invalid)
         if offsets is None:
@@ -184,14 +186,15 @@ class Encoder:
         lengths = np.diff(starts)
         if self._positions is not None:
             places = np.arange(len(rows)) - np.repeat(starts[:-1], lengths)
-            rows = rows + self._places(int(lengths.max(initial=0)))[places]
+            of_rows = self._places(int(lengths.max(initial=0)))[places]
+            rows = _added(rows, of_rows, out=of_rows)
         return _arrays.like(self._run(rows, starts, on_invalid, threads, lambda row: f"row {row}"), x)
 
     def _padded(self, x: Any, mask: Any | None, on_invalid: OnInvalid, threads: int | None) -> Any:
         values = self._checked_rows(x, 3, "(B, S, {})")
         n, longest, width = values.shape
         if self._positions is not None and n:
-            values = values + self._places(longest)
+            values = _added(values, self._places(longest))
         flat = values.reshape(n * longest, width)
 
         def name(row: int) -> str:
@@ -259,9 +262,13 @@ class Encoder:
     def _places(self, longest: int) -> Array:
         """Return the positions of the first `longest` places."""
         if isinstance(self._positions, str):
-            from evtok.detectors.sinusoids import sinusoids
+            waves = self._waves  # the longest so far, for all threads
+            if longest > len(waves):
+                from evtok.detectors.sinusoids import sinusoids
 
-            return sinusoids(longest, self.width)
+                with _core.FloatEnvironment():
+                    self._waves = waves = _arrays.frozen(sinusoids(longest, self.width))
+            return waves[:longest]
         if longest > len(self._positions):
             raise ValueError(
                 f"x: a sequence has {longest} rows, more than the {len(self._positions)} positions; cut it, or use a "
@@ -272,6 +279,12 @@ class Encoder:
 
 def _make(layers: Any, settings: dict[str, Any]) -> Encoder:
     return Encoder(layers, **settings)
+
+
+def _added(rows: Array, positions: Array, out: Array | None = None) -> Array:
+    """Return the sum, in the floating-point environment of the kernels; they refuse what overflows."""
+    with _core.FloatEnvironment(), np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.add(rows, positions, out=out))
 
 
 def _frozen(x: Any, name: str) -> Any:
