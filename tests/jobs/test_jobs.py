@@ -367,6 +367,24 @@ def test_the_reading_thread_ends_with_the_job(job, monkeypatch):
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize(
+    ("fails", "there", "said"), [(1, False, "Nothing was left"), (2, True, "The file is there")]
+)
+def test_a_failed_fsync_says_what_is_there(tmp_path, monkeypatch, fails, there, said):
+    calls, real = [], os.fsync
+
+    def fsync(fd):
+        calls.append(fd)
+        if len(calls) == fails:
+            raise OSError(5, "Input/output error")
+        real(fd)
+
+    monkeypatch.setattr("evtok.jobs.durable.os.fsync", fsync)
+    with OutputFolder(tmp_path) as folder, pytest.raises(JobError, match=said):
+        folder.write("a.json", b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"] * there
+
+
 def test_a_batch_above_int32_is_refused():
     with pytest.raises(JobError, match="more than the 2147483647"):
         batch.check_batch_size(2**31, "shard-000000")

@@ -14,7 +14,7 @@ import pytest
 
 import evtok
 from evtok.cli import status as cli_status
-from evtok.errors import JobError, ShardError
+from evtok.errors import JobError, MissingBackendError, ShardError
 from evtok.jobs import log
 from evtok.jobs.durable import OutputFolder
 from evtok.jobs.history import History
@@ -174,7 +174,13 @@ def test_asking_for_the_lock_does_not_take_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(Stop("no\nmore"), 1), (KeyboardInterrupt(), 130), (SystemExit(143), 143)]
+    ("error", "code"),
+    [
+        (Stop("no\nmore"), 1),
+        (MissingBackendError("torch"), 2),
+        (KeyboardInterrupt(), 130),
+        (SystemExit(143), 143),
+    ],
 )
 def test_status_of_a_stopped_job_names_its_exit_code(job, tmp_path, error, code):
     with pytest.raises(type(error)):

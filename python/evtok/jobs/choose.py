@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +27,13 @@ class Means:
 
 
 @contextlib.contextmanager
-def means(workers: int | None, client: Any, threads: int | None, memory: int | str | None) -> Iterator[Means]:
+def means(
+    workers: int | None,
+    client: Any,
+    threads: int | None,
+    memory: int | str | None,
+    task_timeout: float | None = None,
+) -> Iterator[Means]:
     """Yield who carries out a job, and what they may use; leaves the workers at the end.
 
     Parameters
@@ -40,14 +47,24 @@ def means(workers: int | None, client: Any, threads: int | None, memory: int | s
         Of each process.
     memory : int, str or None
         Bytes of all processes of this machine together; of a cluster, of each task.
+    task_timeout : float or None
+        Seconds that a task may take before another worker is given it.
 
     Raises
     ------
     JobError
-        Both, or more than there is.
+        Both, or more than there is; or a timeout without workers, or none that is above 0.
     """
     if workers is not None and client is not None:
         raise JobError("workers, client: expected one of them; the cluster of a client has its own workers")
+    if task_timeout is not None:
+        if workers is None and client is None:
+            raise JobError(
+                "task_timeout: is for workers, as this process takes no task away from itself; give workers or a "
+                "client too (--workers, --scheduler), or leave it out"
+            )
+        if not 0 < task_timeout < math.inf:
+            raise JobError(f"task_timeout: expected a number of seconds above 0, got {task_timeout!r}")
     if client is not None:
         from evtok.jobs.dask_workers import DaskWorkers
 

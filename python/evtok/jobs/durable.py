@@ -244,7 +244,7 @@ class AtomicFile:
             directory = self._folder._fd
             os.rename(self._temporary, self._name, src_dir_fd=directory, dst_dir_fd=directory)
         self._temporary = ""
-        with self._reported("fsync of the folder"):
+        with self._reported("fsync of the folder", left="The file is there, and a crash may undo that"):
             os.fsync(self._folder._fd)
 
     @property
@@ -264,7 +264,9 @@ class AtomicFile:
             self._temporary = ""
 
     @contextlib.contextmanager
-    def _reported(self, step: str, needed: int = 0) -> Iterator[None]:
+    def _reported(
+        self, step: str, needed: int = 0, left: str = "Nothing was left at this path"
+    ) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -275,9 +277,8 @@ class AtomicFile:
                 else ""
             )
             raise JobError(
-                f"{self.path}: {step} failed: {describe(error)}{wanted}. Nothing was left at this path, "
-                "and what was "
-                "recorded before stays valid; remove the cause and run the same command again to go on"
+                f"{self.path}: {step} failed: {describe(error)}{wanted}. {left}, and what was recorded before "
+                "stays valid; remove the cause and run the same command again to go on"
             ) from error
 
 

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from evtok._core import version
-from evtok.errors import ShardError
+from evtok.errors import MissingBackendError, ShardError
 from evtok.jobs.durable import OutputFolder
 from evtok.jobs.progress import Listener
 from evtok.jobs.stages import worker_name
@@ -167,4 +167,4 @@ def _exit_code(error: BaseException) -> int:
         return 130
     if isinstance(error, SystemExit) and isinstance(error.code, int):
         return error.code
-    return 1
+    return 2 if isinstance(error, MissingBackendError) else 1

@@ -158,7 +158,7 @@ def score_files(
             f"output: expected a file name of letters, digits, '.', '_' and '-', got {path.name!r}"
         )
     with (
-        means(workers, client, threads, memory) as used,
+        means(workers, client, threads, memory, task_timeout) as used,
         planned(
             inputs,
             encoder,

@@ -93,7 +93,7 @@ def tokenize_files(
     """
     encoder = TokenEncoder(tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(tokenizer))
     with (
-        means(workers, client, threads, memory) as used,
+        means(workers, client, threads, memory, task_timeout) as used,
         planned(
             inputs,
             encoder,
