@@ -15,6 +15,7 @@ from evtok.detectors import HBOS
 from evtok.errors import FingerprintError, InvalidEventsError, SchemaError
 from evtok.processor import ScoreArrays, TokenizeArrays
 from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
+from token_events import untrained
 
 ak = pytest.importorskip("awkward")
 pytest.importorskip("pyarrow")
@@ -96,6 +97,14 @@ def test_scores_are_those_of_files(records, detector):
     assert np.array_equal(ak.to_numpy(found), scores)
 
 
+def test_an_encoders_scores_are_those_of_files(records, tokenizer):
+    detector = untrained(tokenizer, layers=2)
+    scores = detector.score(evtok.Events.concatenate(list(evtok.open_events(FILE))), threads=2)
+    assert evtok.last_backend().startswith("evtok:")
+    found = [ScoreArrays(detector)(part) for part in (records[:317], records[317:])]
+    assert np.array_equal(ak.to_numpy(ak.concatenate(found)), scores)
+
+
 def test_a_root_file_by_uproot(tokenizer):
     uproot = pytest.importorskip("uproot")
     path = DATA / "wlnu.root"
@@ -161,6 +170,20 @@ def test_it_travels_as_a_path_and_is_loaded_once(tmp_path, records, tokenizer, e
         thread.join()
     assert all(ak.array_equal(one, expected) for one in found)
     assert len(loads) == 1
+
+
+def test_a_process_keeps_a_few_of_many(tmp_path, records, monkeypatch):
+    monkeypatch.setattr(processor, "_LOADED", {})
+    monkeypatch.setattr(processor, "_KEPT", 2)
+    used = []
+    for k in range(4):
+        BinnedTokenizer({"pt": Feature("pt", Uniform(3 + k, 0, 500), outside="clip")}).save(tmp_path / f"{k}")
+        used.append(TokenizeArrays(tmp_path / f"{k}"))
+        used[0](records[:2])
+    assert list(processor._LOADED) == [used[3].fingerprint, used[0].fingerprint]
+    assert str(used[1](records[:0]).type) == "0 * var * int32"
+    used[1](records[:2])
+    assert list(processor._LOADED) == [used[0].fingerprint, used[1].fingerprint]
 
 
 def test_an_object_travels_with_it(records, tokenizer, expected, detector):
