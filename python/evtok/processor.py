@@ -31,9 +31,20 @@ if TYPE_CHECKING:
 
 __all__ = ["ScoreArrays", "TokenizeArrays"]
 
-#: What this process has loaded, by fingerprint.
+#: What this process has loaded, by fingerprint; what was used last is the last.
 _LOADED: dict[str, Any] = {}
 _LOADING = threading.Lock()
+#: So many are kept: a processor may use several for each chunk of events, a worker may see many processors.
+_KEPT = 8
+
+
+def _keep(loaded: Any) -> Any:
+    """Keep what was loaded, for the next use; only with the lock."""
+    _LOADED.pop(loaded.fingerprint, None)
+    _LOADED[loaded.fingerprint] = loaded
+    while len(_LOADED) > _KEPT:
+        del _LOADED[next(iter(_LOADED))]
+    return loaded
 
 
 class _OfArrays(ABC):
@@ -55,7 +66,8 @@ class _OfArrays(ABC):
         if isinstance(artefact, (str, os.PathLike)):
             self._path = str(Path(artefact).resolve())
             loaded = type(self)._load(self._path)
-            _LOADED.setdefault(loaded.fingerprint, loaded)
+            with _LOADING:
+                _keep(loaded)
         else:
             loaded = self._artefact = artefact
         self.fingerprint: str = loaded.fingerprint
@@ -121,8 +133,7 @@ class _OfArrays(ABC):
                         f"{self._path}: expected what has the fingerprint {self.fingerprint[:16]}…, got "
                         f"{found.fingerprint[:16]}…; it was replaced after this object was made"
                     )
-                _LOADED[self.fingerprint] = found
-        return found
+            return _keep(found)
 
 
 class TokenizeArrays(_OfArrays):

@@ -145,12 +145,12 @@ def _rows(work: Path, trials: int) -> Iterator[Row]:
                     row.notes.append("not run: no network namespaces may be made here")
                     yield row
                     continue
-                late = 0
+                in_time = 0
                 for trial in range(trials):
                     outcome, example, hit = _trial(client, cluster, inputs, work / "out", kind, trial, whole)
                     row.add(outcome, example)
-                    late += hit
-                row.notes.append(f"{late} of the faults came while the job ran")
+                    in_time += hit
+                row.notes.append(f"{in_time} of the faults came while the job ran")
                 yield row
     finally:
         cluster.close()

@@ -27,7 +27,9 @@ def serve(tasks_fd: int, replies_fd: int) -> None:
             try:
                 messages.put(tasks.recv_bytes())
             except (EOFError, OSError):
-                os._exit(1)  # a dead coordinator commits nothing: its successor writes the shard again
+                # The coordinator, a process of this machine, is dead: nobody waits for the shard, and its successor
+                # writes it again. (Workers of a cluster do not notice; `commits` is what stops them.)
+                os._exit(1)
 
     threading.Thread(target=listen, name="evtok-listen", daemon=True).start()
     from evtok.jobs.worker import run_task
