@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import evtok
+from evtok.errors import JobError
+from evtok.jobs import commits
+from evtok.jobs.documents import CHECKSUM, seal
+from evtok.jobs.durable import OutputFolder
+from evtok.jobs.executor import Job
+from evtok.jobs.task_document import TaskDocument
 from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
 
 SCHEMA = {
@@ -77,3 +85,48 @@ def shas() -> Callable[[Path], dict[str, str]]:
         return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in shards}
 
     return measure
+
+
+@pytest.fixture
+def job(
+    inputs: list[Path], tokenizer: BinnedTokenizer, jets_schema: dict[str, Any], tmp_path: Path
+) -> Callable[..., Any]:
+    """Run a job over `inputs`; keyword arguments override."""
+
+    def run_it(name: str = "out", **options: Any) -> Any:
+        settings = {"schema": jets_schema, "events_per_shard": 1000, **options}
+        return evtok.tokenize_files(settings.pop("files", inputs), tokenizer, tmp_path / name, **settings)
+
+    return run_it
+
+
+@pytest.fixture
+def undisturbed(job: Callable[..., Any], shas: Callable[[Path], dict[str, str]]) -> dict[str, str]:
+    """Hashes of the shards that one process writes."""
+    return shas(job("undisturbed").folder)
+
+
+@pytest.fixture
+def task(job: Callable[..., Any], inputs: list[Path], tokenizer: BinnedTokenizer) -> Callable[..., bytes]:
+    """The document of a task of a job that was stopped before it began; keyword arguments change its content."""
+
+    def make(**changes: Any) -> bytes:
+        stopped: dict[str, Job] = {}
+
+        def stop(self: Any, given: Any, pending: Any) -> None:
+            source = evtok.open_events(inputs, given.source.schema, columns=tokenizer.required_columns)
+            stopped["job"] = Job(source, given.encoder, given.plan, given.folder, given.progress)
+            raise JobError("stop")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("evtok.jobs.in_process.InProcess.run", stop)
+            with pytest.raises(JobError, match="stop"):
+                job("one-task")
+        given = stopped["job"]
+        with OutputFolder(given.folder.path) as folder:
+            commits.allow(folder, given.plan.digest())  # as if it ran still
+        content = json.loads(TaskDocument.of(given, given.plan.task(1), None, 1).to_bytes())
+        del content[CHECKSUM]
+        return seal(content | changes)
+
+    return make

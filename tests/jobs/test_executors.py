@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
-import time
 
 import pytest
 
@@ -16,71 +14,11 @@ from evtok.detectors import UnigramDetector
 from evtok.errors import InputFileError, JobError
 from evtok.io import Schema, load_schema, preset_names
 from evtok.io.schema_dict import as_dict
-from evtok.jobs import commits, dispatch, retry
-from evtok.jobs.documents import CHECKSUM, seal
-from evtok.jobs.durable import OutputFolder
-from evtok.jobs.executor import Job
+from evtok.jobs import dispatch, retry
 from evtok.jobs.local_workers import threads_of
-from evtok.jobs.task_document import TaskDocument
 from evtok.jobs.worker import run_task
 
 WORKERS = min(2, _core.available_cpus())
-
-
-@pytest.fixture
-def job(inputs, tokenizer, jets_schema, tmp_path):
-    """Run a job over `inputs`; keyword arguments override."""
-
-    def run_it(name="out", **options):
-        settings = {"schema": jets_schema, "events_per_shard": 1000, **options}
-        return evtok.tokenize_files(settings.pop("files", inputs), tokenizer, tmp_path / name, **settings)
-
-    return run_it
-
-
-@pytest.fixture
-def undisturbed(job, shas):
-    """Hashes of the shards that one process writes."""
-    return shas(job("undisturbed").folder)
-
-
-@pytest.fixture(scope="session")
-def cluster():
-    """A Dask cluster of two worker processes, once for all tests."""
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-        ) as made,
-        distributed.Client(made, set_as_default=False) as client,
-    ):
-        yield client
-
-
-@pytest.fixture
-def task(job, inputs, tokenizer, tmp_path):
-    """The document of a task of a job that was stopped before it began; keyword arguments change its content."""
-
-    def make(**changes):
-        stopped = {}
-
-        def stop(self, given, pending):
-            source = evtok.open_events(inputs, given.source.schema, columns=tokenizer.required_columns)
-            stopped["job"] = Job(source, given.encoder, given.plan, given.folder, given.progress)
-            raise JobError("stop")
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("evtok.jobs.in_process.InProcess.run", stop)
-            with pytest.raises(JobError, match="stop"):
-                job("one-task")
-        given = stopped["job"]
-        with OutputFolder(given.folder.path) as folder:
-            commits.allow(folder, given.plan.digest())  # as if it ran still
-        content = json.loads(TaskDocument.of(given, given.plan.task(1), None, 1).to_bytes())
-        del content[CHECKSUM]
-        return seal(content | changes)
-
-    return make
 
 
 # ---- the same bytes ---------------------------------------------------------------------------------------------
@@ -99,21 +37,6 @@ def test_p41_worker_processes_write_the_same_bytes(job, shas, undisturbed):
     assert [e["done_events"] for e in told if e["event"] == "progress"][-1] == 6234
     assert job(workers=WORKERS).proven == 7  # and another executor proves what one wrote
     assert job().proven == 7
-
-
-def test_p41_a_dask_cluster_writes_the_same_bytes(job, shas, undisturbed, cluster):
-    report = job(client=cluster)
-    assert shas(report.folder) == undisturbed
-    assert evtok.verify(report.folder).ok
-    again = job("by-address", client=cluster.scheduler.address)
-    assert shas(again.folder) == undisturbed
-    assert again.counts == report.counts
-
-
-def test_relative_paths_are_those_of_the_coordinator(job, shas, undisturbed, cluster, inputs, monkeypatch):
-    monkeypatch.chdir(inputs[0].parent)
-    report = job(client=cluster, files=[path.name for path in inputs])
-    assert shas(report.folder) == undisturbed
 
 
 def test_scores_of_workers_are_those_of_one_process(inputs, tokenizer, jets_schema, tmp_path):
@@ -176,18 +99,6 @@ def test_other_ingredients_are_refused(task):
 # ---- workers that fail ------------------------------------------------------------------------------------------
 
 
-def _kill_first(told_to=os.kill):
-    """A listener that kills the worker of the first shard, whatever it is at then."""
-    told = []
-
-    def listen(event):
-        told.append(event)
-        if event["event"] == "shard" and sum(one["event"] == "shard" for one in told) == 1:
-            told_to(int(event["worker"].rpartition(":")[2]), signal.SIGKILL)
-
-    return told, listen
-
-
 POISON = """
 import os, signal, sys
 import evtok.jobs.worker as worker
@@ -247,38 +158,6 @@ def test_p34_a_task_that_kills_every_worker_is_given_up_alone(job, shas, undistu
     assert healed.complete
     assert healed.proven == 6
     assert shas(healed.folder) == undisturbed
-
-
-def test_p34_a_dask_worker_that_is_stopped_and_goes_on(job, shas, undisturbed, cluster):
-    """It holds tasks beyond their time; they are given to the other, and what it commits later changes nothing."""
-    told, stopped = [], []
-
-    def listen(event):
-        told.append(event)
-        if event["event"] == "shard" and not stopped:
-            stopped.append(int(event["worker"].rpartition(":")[2]))
-            os.kill(stopped[0], signal.SIGSTOP)
-
-    for module in ("evtok.jobs.worker", "pyarrow.parquet"):  # what the first task would wait for
-        cluster.run(importlib.import_module, module)
-    try:
-        report = job(client=cluster, task_timeout=5, progress=listen)
-    finally:
-        os.kill(stopped[0], signal.SIGCONT)
-    assert shas(report.folder) == undisturbed
-    assert any(event["reason"] == "took longer than 5 s" for event in told if event["event"] == "retry")
-    cluster.wait_for_workers(2, timeout=60)
-    cluster.run(time.sleep, 0)  # the one that was stopped has come to what it held
-    assert shas(report.folder) == undisturbed
-    assert evtok.verify(report.folder).ok
-
-
-def test_p34_a_dask_worker_that_dies(job, shas, undisturbed, cluster):
-    told, listen = _kill_first()
-    report = job(client=cluster, progress=listen)
-    assert shas(report.folder) == undisturbed
-    assert [event for event in told if event["event"] == "finish"]
-    cluster.wait_for_workers(2, timeout=60)
 
 
 def test_p34_a_stopped_worker_loses_its_task_and_is_harmless_when_it_goes_on(job, shas, undisturbed):
@@ -369,13 +248,11 @@ def test_p28_threads_of_all_workers_are_no_more_than_the_cpus(job, monkeypatch):
         job(workers=0)
     with pytest.raises(JobError, match="one of them"):
         job(workers=1, client="tcp://127.0.0.1:1")
-
-
-def test_a_scheduler_that_cannot_be_reached(job, monkeypatch):
-    pytest.importorskip("distributed")
-    monkeypatch.setattr("evtok.jobs.dask_workers._CONNECT", 0.5)
-    with pytest.raises(JobError, match="cannot reach the scheduler at tcp"):
-        job(client="tcp://127.0.0.1:1")
+    with pytest.raises(JobError, match="task_timeout: is for workers"):
+        job(task_timeout=5)
+    for seconds in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(JobError, match="task_timeout: expected a number of seconds above 0"):
+            job(workers=1, task_timeout=seconds)
 
 
 def test_workers_that_cannot_start_end_the_job(job, monkeypatch):

@@ -48,6 +48,17 @@ def run_on_dask(document: bytes) -> dict[str, Any]:
     return {"address": worker.address, "answer": run_task(document, most_threads)}
 
 
+def _entry() -> Callable[[bytes], dict[str, Any]]:
+    """Return what workers are sent: not `run_on_dask` by name, as one without evtok would hang up, and not say why."""
+
+    def evtok_task(document: bytes) -> dict[str, Any]:
+        from evtok.jobs.dask_workers import run_on_dask
+
+        return run_on_dask(document)
+
+    return evtok_task
+
+
 class DaskWorkers(Workers):
     """The workers that a client reaches.
 
@@ -81,6 +92,7 @@ class DaskWorkers(Workers):
         self._asked = -_ASK_EVERY
         self._held: dict[str, list[str]] = {}  # keys of the tasks that each worker has
         self._looked = -_LOOK_EVERY
+        self._bound: dict[str, set[str]] = {}  # who alone may have a task
         # A key is never used twice: of one that is known, Dask would give the result of before.
         self._run = f"{time.time_ns():x}"
 
@@ -94,10 +106,13 @@ class DaskWorkers(Workers):
 
     def submit(self, ticket: str, document: bytes, avoid: Collection[str]) -> None:  # noqa: D102
         chosen = self._choose(avoid)
-        prefer = {"workers": chosen, "allow_other_workers": True} if chosen else {}
+        # A task that is tried again may not be stolen by the worker that failed it, idle as it is.
+        prefer = {"workers": chosen, "allow_other_workers": not avoid} if chosen else {}
+        if chosen and avoid:
+            self._bound[ticket] = set(chosen)
         key = f"{ticket}-{self._run}"
         with self._reported("submit a task"):
-            future = self._client.submit(run_on_dask, document, key=key, pure=False, **prefer)
+            future = self._client.submit(_entry(), document, key=key, pure=False, **prefer)
         self._futures[ticket] = future
         if not self._fetchers:
             self._fetchers = [
@@ -137,6 +152,7 @@ class DaskWorkers(Workers):
         return [ticket for ticket in tickets if ticket in running]
 
     def wait(self, seconds: float) -> list[Reply]:  # noqa: D102
+        self._free()
         replies, limit = list[Reply](), time.monotonic() + seconds
         while True:
             try:
@@ -145,6 +161,17 @@ class DaskWorkers(Workers):
                 return replies
             if self._futures.pop(reply.ticket, None) is not None:
                 replies.append(reply)
+
+    def _free(self) -> None:
+        """Take tasks back that nobody may have any more: those who might have gone."""
+        self._bound = {ticket: chosen for ticket, chosen in self._bound.items() if ticket in self._futures}
+        if not self._bound:
+            return
+        _ = self.slots  # asks, now and then, who is there
+        for ticket, chosen in self._bound.items():
+            if chosen.isdisjoint(self._threads):
+                self._replies.put(Reply(ticket, lost="the workers that it was meant for have gone"))
+                self._cancel([self._futures[ticket]], _LAST_WORD)
 
     def _fetch(self) -> None:
         while (done := self._done.get()) is not None:
