@@ -287,8 +287,10 @@ void MaskedTokenNetwork::pass_nll(const TokenEvents& events, const TokenPasses& 
     };
     do total += rows_of(end++);
     while (end < passes.n_passes && passes.asked_offsets[end + 1] - first_asked <= kAskedRows);
-    const int64_t share = total / (4 * checked_threads(threads));
-    const int64_t wanted = std::clamp(share, encoder_.tile_rows(), kGroupRows);
+    // A single event is shared out too, though no tile is full then.
+    const int64_t n_threads = checked_threads(threads);
+    const int64_t fewest = std::min(encoder_.tile_rows(), total / n_threads + 1);
+    const int64_t wanted = std::clamp(total / (4 * n_threads), fewest, kGroupRows);
     groups.assign(1, done);
     for (int64_t pass = done, rows = 0; pass < end; ++pass) {
       if (rows > 0 && rows + rows_of(pass) > wanted) {
