@@ -99,7 +99,9 @@ def test_p32_a_disk_that_is_full_when_parts_are_merged(setup, tmp_path):
 
         def full(fd, data):
             written.append(len(data))
-            if len(written) > 2:  # whose folder it is, and the manifest, which every run writes anew, just fit
+            if (
+                len(written) > 2
+            ):  # whose folder it is, and the manifest, which every run writes anew, just fit
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return real(fd, data)
 
