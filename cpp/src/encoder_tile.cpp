@@ -30,10 +30,6 @@ EncoderKernels kernels_for(Isa isa) {
   return encoder_kernels_scalar();
 }
 
-void grow(AlignedVector<float>& memory, int64_t size) {
-  if (static_cast<int64_t>(memory.size()) < size) memory.assign(static_cast<size_t>(size), 0.0F);
-}
-
 // To bfloat16; `to` may be `rows`.
 void round_rows(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns, float* to) {
   for (int64_t r = 0; r < n_rows; ++r)
@@ -41,6 +37,18 @@ void round_rows(const float* rows, int64_t step, int64_t n_rows, int64_t n_colum
 }
 
 }  // namespace
+
+void grow(AlignedVector<float>& memory, int64_t size) {
+  constexpr size_t kStep = size_t{1} << 20;  // pages that were never touched take long to come by
+  const auto wanted = static_cast<size_t>(size);
+  if (memory.size() >= wanted) return;
+  memory.clear();
+  memory.reserve(wanted);
+  while (memory.size() < wanted) {
+    memory.resize(std::min(wanted, memory.size() + kStep));
+    check_stop();
+  }
+}
 
 float to_bfloat16(float x) {
   const auto bits = __builtin_bit_cast(uint32_t, x);

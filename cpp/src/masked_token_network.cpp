@@ -25,7 +25,7 @@ struct Rows {
   int64_t step = 0;
   void resize(int64_t n, int64_t new_step) {
     step = new_step;
-    if (static_cast<int64_t>(values.size()) < n * step) values.assign(static_cast<size_t>(n * step), 0.0F);
+    grow(values, n * step);
   }
   float* row(int64_t r) { return values.data() + r * step; }
 };

@@ -8,6 +8,9 @@
 
 namespace evtok {
 
+/// Makes room for `size` zeros, unless there is room already; asks for Ctrl-C as it goes (check_stop).
+void grow(AlignedVector<float>& memory, int64_t size);
+
 /// Where the queries of attention come from: all rows of a sequence, or those that are asked for.
 struct Queries {
   const float* values;  // (starts[n_sequences], width), rows `step` floats apart
