@@ -10,8 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import evtok
+from evtok.detectors import UnigramDetector
+from evtok.detectors.object_inputs import ObjectInputs
 from evtok.jobs import reading
 from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
+from evtok.tokenizers.codebook_features import NumericFeature
 
 
 @pytest.fixture
@@ -51,6 +54,80 @@ def test_p35_unknown_and_truncated_objects_are_in_the_account(
     assert f"{expected[0]} of {report.ids} tokens ({expected[0] / report.ids:.3%}) are unk" in report.warning
     assert f"{expected[1]} of 6234 events were cut, by {expected[2]} objects" in report.warning
     assert evtok.verify(tmp_path / "out").ok
+
+
+def _losses(counts):
+    return counts.unknown, counts.truncated_events, counts.truncated_objects, counts.cut_objects
+
+
+def test_p35_jobs_of_scores_count_what_their_tokens_do_not_say(
+    inputs, lossy, jets_schema, tmp_path, monkeypatch
+):
+    """Of the events that have a score: most of those without a jet have none, and are not in the sums."""
+    for module in ("batch", "planning"):
+        monkeypatch.setattr(f"evtok.jobs.{module}.EVENTS_PER_BATCH", 512)
+    events = evtok.Events.concatenate(list(evtok.open_events(inputs, jets_schema)))
+    event = int(np.argmax(events.multiplicity[:5000] > 3))  # gets an invalid jet beside unknown ones
+    pt = events.columns["pt"].copy()
+    pt[events.offsets[event] : events.offsets[event + 1]] = 1000
+    pt[events.offsets[event]] = np.nan
+    table = pq.read_table(inputs[0])
+    lists = pa.LargeListArray.from_arrays(
+        pa.array(events.offsets[:5001]), pa.array(pt[: events.offsets[5000]])
+    )
+    pq.write_table(table.set_column(table.column_names.index("Jet_pt"), "Jet_pt", lists), inputs[0])
+    events = evtok.Events.concatenate(list(evtok.open_events(inputs, jets_schema)))
+    scored = events[(events.multiplicity > 0) & (np.arange(len(events)) != event)]
+    met = lossy.encode(scored).report
+    expected = (met.unknown, met.truncated_events, met.truncated_objects, 0)
+    assert all(expected[:3])
+    everything = lossy.encode(events, on_invalid="sentinel").report
+    assert everything.unknown > expected[0]  # so that it would show if those in quarantine were counted
+    detector = UnigramDetector(lossy).fit(scored)
+    told = []
+    report = evtok.score_files(
+        inputs,
+        detector,
+        tmp_path / "s.parquet",
+        schema=jets_schema,
+        events_per_shard=2000,
+        allow_quarantine=True,
+        progress=told.append,
+    )
+    assert report.counts.written == len(scored)
+    assert _losses(report.counts) == expected
+    assert _losses(evtok.Scores.read(report.output).counts) == expected
+    parts = tmp_path / "s.parquet.parts"
+    manifest = json.loads((parts / "manifest.json").read_text())
+    records = [json.loads(path.read_text())["counts"] for path in sorted(parts.glob("shard-*.json"))]
+    page = json.loads((parts / "job.json").read_text())
+    for k, key in enumerate(("unknown", "truncated_events", "truncated_objects")):
+        assert manifest["totals"][key] == page["account"][key] == expected[k]
+        assert sum(record[key] for record in records) == expected[k]
+        assert sum(event[key] for event in told if event["event"] == "shard") == expected[k]
+    assert "What the scores do not say" in (parts / "job.html").read_text()
+    warning = report.job.warning
+    assert f"{expected[0]} objects or values are unknown to the model (unk)" in warning
+    assert f"{expected[1]} of {len(scored)} events were cut, by {expected[2]} objects" in warning
+
+
+def test_p35_detectors_of_objects_count_cut_and_unknown_ones(inputs, jets_schema):
+    """The same of what no token is made of."""
+    events = evtok.Events.concatenate(list(evtok.open_events(inputs, jets_schema)))
+    types = np.arange(events.n_objects, dtype=np.uint8) % 3
+    typed = evtok.Events(events.offsets, {**events.columns, "type": types}, types=("j", "b", "m"))
+    cut = ObjectInputs({"pt": NumericFeature("pt", below=50)}, types=("j", "b"))
+    given, met = cut.met(typed)
+    assert given is typed
+    outside = events.columns["pt"] >= 50
+    assert met.cut_objects + met.unknown == (outside | (types == 2)).sum()
+    assert met.cut_objects >= (outside & (types != 2)).sum() > 0
+    assert met.unknown >= (~outside & (types == 2)).sum() > 0
+    whole, part = cut.met(typed[:100])[1], cut.met(typed[100:])[1]
+    assert (whole.unknown + part.unknown, whole.cut_objects + part.cut_objects) == (
+        met.unknown,
+        met.cut_objects,
+    )
 
 
 def test_nothing_lost_is_nothing_to_warn_of(inputs, tokenizer, jets_schema, tmp_path):

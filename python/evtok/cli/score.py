@@ -72,3 +72,5 @@ def score(
         f"{report.job.shards} parts ({report.job.proven} proven from before), {report.backend} backend, "
         f"{report.seconds:.1f} s, {rate}"
     )
+    if report.job.warning:
+        typer.echo(f"evtok: warning: {report.job.warning}", err=True)

@@ -16,7 +16,7 @@ from evtok.errors import ArtefactError, FingerprintError, InvalidEventsError
 from evtok.event_quantities import EventQuantities
 from evtok.events import Events
 from evtok.tokenizers import Tokenizer, tokenizer_from_artefact
-from evtok.tokens import Tokens
+from evtok.tokens import EncodeReport, Tokens
 
 OnInvalid = Literal["raise", "sentinel"]
 
@@ -59,6 +59,13 @@ class Inputs(ABC, Generic[Data]):
         TypeError
             Something else than is read.
         """
+
+    def met(self, events: Events, *, threads: int | None = None) -> tuple[Any, EncodeReport]:
+        """Return what `read` takes of `events`, invalid ones among them, and what was met that it does not tell.
+
+        Jobs of scores count that: ids that are ``unk``, objects of unknown type, objects that were cut.
+        """
+        return events, EncodeReport(len(events), events.n_objects)
 
     @abstractmethod
     def to_config(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -131,6 +138,10 @@ class TokenInputs(Inputs[Tokens]):
                 f"data: expected Events, Tokens, a TokenDataset or an iterable of chunks, got {type(data).__name__}"
             )
         return Tokens.concatenate([self._tokens(chunk, on_invalid) for chunk in data])
+
+    def met(self, events: Events, *, threads: int | None = None) -> tuple[Tokens, EncodeReport]:  # noqa: D102
+        tokens = self.tokenizer.encode(events, on_invalid="sentinel", threads=threads)
+        return tokens, tokens.report or EncodeReport(len(events), events.n_objects)
 
     def _valid(self, tokens: Tokens) -> npt.NDArray[np.bool_]:
         ids = tokens.ids

@@ -12,7 +12,8 @@ from evtok.detectors.inputs import Inputs, OnInvalid, Read
 from evtok.errors import ArtefactError, InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
 from evtok.tokenizers.artefact import closed
-from evtok.tokenizers.codebook_features import INVALID, KEPT, FeatureVectors, NumericFeature
+from evtok.tokenizers.codebook_features import CUT, INVALID, KEPT, UNKNOWN, FeatureVectors, NumericFeature
+from evtok.tokens import EncodeReport
 
 Features = Mapping[str, NumericFeature]
 
@@ -89,6 +90,17 @@ class ObjectInputs(Inputs[Events]):
             fault = "an object that is invalid" if broken[wrong[0]] else "no object that can be used"
             raise InvalidEventsError(f"data: event {wrong[0]} has {fault}, and so there is no score")
         return Read(data[valid], valid)
+
+    def met(self, events: Events, *, threads: int | None = None) -> tuple[Events, EncodeReport]:  # noqa: D102
+        _, states = self.vectors(events, self.features, threads or 0)
+        found = np.bincount(states, minlength=4)
+        return events, EncodeReport(
+            len(events),
+            events.n_objects,
+            invalid=int(found[INVALID]),
+            unknown=int(found[UNKNOWN]),
+            cut_objects=int(found[CUT]),
+        )
 
     def vectors(
         self, events: Events, features: Features, threads: int = 0

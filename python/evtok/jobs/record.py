@@ -39,7 +39,8 @@ class Counts:
 
     Of the events that were written, `unknown` ids are those of objects or values that the vocabulary does not
     hold (``unk``), `truncated_objects` were dropped from the `truncated_events` that were too long, and
-    `cut_objects` lay outside the limits of the tokenizer's features.
+    `cut_objects` lay outside the limits of the features. Where scores are written, they are those of what the detector
+    reads: tokens, or objects, of which those of unknown type are counted as `unknown`.
     """
 
     read: int = 0

@@ -38,13 +38,16 @@ class JobReport:
     seconds: float
     refused: tuple[Refused, ...]
     complete: bool
+    made_by: str = "tokenizer"  # or "model"
 
     @property
     def warning(self) -> str:
-        """One line about what the tokens do not say of the events; "" when there is nothing to say."""
+        """One line about what tokens or scores do not say of the events; "" when there is nothing to say."""
         counts, said = self.counts, list[str]()
-        if counts.unknown:
+        if counts.unknown and self.ids:  # scores have no ids
             said.append(f"{counts.unknown} of {self.ids} tokens ({counts.unknown / self.ids:.3%}) are unk")
+        elif counts.unknown:
+            said.append(f"{counts.unknown} objects or values are unknown to the {self.made_by} (unk)")
         if counts.truncated_events:
             said.append(
                 f"{counts.truncated_events} of {counts.written} events were cut, by {counts.truncated_objects} "
@@ -52,7 +55,8 @@ class JobReport:
             )
         if counts.cut_objects:
             said.append(
-                f"{counts.cut_objects} objects outside the limits of the tokenizer's features have no token"
+                f"{counts.cut_objects} objects outside the limits of the {self.made_by}'s features have no token"
+                + (" and no score" if self.made_by == "model" else "")
             )
         return "; ".join(said)
 
@@ -177,6 +181,7 @@ def _finish(
         seconds=progress.seconds,
         refused=tuple(refused),
         complete=manifest.complete,
+        made_by=plan.product.ARTEFACT,
     )
     counts = report.counts
     progress.say(

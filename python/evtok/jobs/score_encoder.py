@@ -38,7 +38,8 @@ class ScoreEncoder(Encoder):
     def encode(  # noqa: D102
         self, events: Events, columns: Mapping[str, Array], *, name: str, threads: int | None
     ) -> Encoded:
-        scores = self._detector.score(events, backend=self._backend, on_invalid="sentinel", threads=threads)
+        data, report = self._detector.inputs.met(events, threads=threads)
+        scores = self._detector.score(data, backend=self._backend, on_invalid="sentinel", threads=threads)
         if scores.shape != (len(events),) or scores.dtype != DTYPE:
             raise JobError(
                 f"{name}: the detector gave {scores.dtype} {scores.shape} for {len(events)} events, not one "
@@ -47,7 +48,9 @@ class ScoreEncoder(Encoder):
         refused: npt.NDArray[np.int64] = np.flatnonzero(~np.isfinite(scores))
         reasons = self._reasons(events, scores, refused)
         batch = Batch(without({COLUMN: scores, **columns}, refused))
-        return Encoded(batch, refused, reasons, EncodeReport(len(events), events.n_objects))
+        if len(refused):  # what is counted is of the events that are written
+            report = _without(report, self._detector.inputs.met(events[refused], threads=threads)[1])
+        return Encoded(batch, refused, reasons, report)
 
     def _reasons(
         self, events: Events, scores: npt.NDArray[np.float32], refused: npt.NDArray[np.int64]
@@ -78,3 +81,8 @@ class ScoreEncoder(Encoder):
 
     def save(self, folder: Path) -> None:  # noqa: D102
         self._detector.save(folder)
+
+
+def _without(whole: EncodeReport, part: EncodeReport) -> EncodeReport:
+    """Return what was met in the other events; every count is a sum over events."""
+    return EncodeReport(**{name: number - getattr(part, name) for name, number in vars(whole).items()})

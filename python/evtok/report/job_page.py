@@ -87,7 +87,7 @@ def _account(job: Mapping[str, Any]) -> list[Html]:
 
 
 def _losses(job: Mapping[str, Any]) -> list[Html]:
-    """Say what the tokens do not tell of the events that were written."""
+    """Say what tokens or scores do not tell of the events that were written."""
     counts = job["account"]
     rows = [
         ["tokens of unknown objects or values (unk)", f"{counts['unknown']:,}"],
@@ -97,7 +97,8 @@ def _losses(job: Mapping[str, Any]) -> list[Html]:
     ]
     if all(number == "0" for _, number in rows):
         return []
-    return [table("What the tokens do not say of events that were written.", ["what", "number"], rows)]
+    words = f"What the {job['made']['product']} do not say of events that were written."
+    return [table(words, ["what", "number"], rows)]
 
 
 def _quarantine(job: Mapping[str, Any]) -> list[Html]:
