@@ -18,11 +18,15 @@ demo: $(VENV)/demo.stamp
 
 # The tests import the installed package, not the checkout: its sources lie in python/. Those that measure time come
 # first, by themselves (5: none of them was chosen); threads of OpenMP that wait leave the CPUs to the other tests.
-PYTEST := $(BIN)/python -m pytest
+# The CUDA kernels are compiled as plain C++ too, for tests without a GPU.
+PYTEST := EVTOK_TEST_EMULATED_CUDA=`ls $(CURDIR)/build/cuda-emulated/cuda/_cuda*.so` $(BIN)/python -m pytest
 test: $(VENV)/test.stamp
 	cmake --preset release $(CMAKE_ARGUMENTS)
 	cmake --build --preset release
 	ctest --preset release
+	cmake --preset cuda-emulated -DSKBUILD_PROJECT_VERSION=`$(BIN)/python -c 'import evtok; print(evtok.__version__)'` \
+	  -DPython_EXECUTABLE=$(BIN)/python -Dpybind11_DIR=`$(BIN)/python -m pybind11 --cmakedir`
+	cmake --build --preset cuda-emulated
 	$(PYTEST) -m alone $(PYTEST_ARGUMENTS) || [ $$? = 5 ]
 	OMP_WAIT_POLICY=passive $(PYTEST) -m 'not alone' -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGUMENTS)
 
@@ -35,14 +39,14 @@ LINTED := cpp cuda
 lint: $(VENV)/test.stamp
 	ruff check .
 	ruff format --check .
-	find $(LINTED) -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format --dry-run -Werror
+	find $(LINTED) -name '*.[ch]pp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format --dry-run -Werror
 	mypy
 	$(BIN)/python -m mypy.stubtest evtok._core --allowlist tests/stubtest-allowlist.txt
 
 format: $(VENV)/test.stamp
 	ruff check --fix .
 	ruff format .
-	find $(LINTED) -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format -i
+	find $(LINTED) -name '*.[ch]pp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format -i
 
 clean:
 	rm -rf $(VENV) build dist demo-output bench-output

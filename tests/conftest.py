@@ -19,7 +19,11 @@ def pytest_report_header() -> str:
 
 
 #: Tests that must not skip where the variable is 1, as in CI: nothing is left out silently.
-REQUIRED = {"data": "EVTOK_REQUIRE_DATA", "peers": "EVTOK_REQUIRE_PEERS"}
+REQUIRED = {
+    "data": "EVTOK_REQUIRE_DATA",
+    "peers": "EVTOK_REQUIRE_PEERS",
+    "emulated_cuda": "EVTOK_REQUIRE_EMULATED_CUDA",
+}
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,7 +8,7 @@ import mmap
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -46,6 +46,9 @@ def test_p2_equal_to_numpy_on_every_instruction_set(
         np.testing.assert_array_equal(got, np.digitize(x, e, right))
 
 
+@example(
+    x=np.zeros(0, np.float32), edges=[-3.402823364973241e38], right=True, falling=False
+)  # has no neighbour below
 @given(
     x=hnp.arrays(st.sampled_from([np.float32, np.float64]), st.integers(0, 70), elements=st.floats(width=32)),
     edges=st.lists(st.floats(allow_nan=False), max_size=40),

@@ -35,6 +35,15 @@ def kind(x: Any) -> str:
     return root if root in ("numpy", "torch", "awkward", "cupy") else "other"
 
 
+def on_gpu(x: Any) -> bool:
+    """Tell whether `x` lies on a GPU: a torch CUDA tensor, or what has ``__cuda_array_interface__``, as CuPy's have."""
+    if isinstance(x, np.ndarray):
+        return False
+    if kind(x) == "torch":
+        return bool(getattr(x, "is_cuda", False))
+    return hasattr(type(x), "__cuda_array_interface__")
+
+
 def to_numpy(x: Any, name: str) -> Array:
     """View `x` as a NumPy array, without a copy where its memory allows; lists and scalars are converted.
 

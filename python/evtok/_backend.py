@@ -19,6 +19,11 @@ def used_native() -> None:
     _state.name = f"evtok:{_core.active_isa()}"
 
 
+def used_cuda() -> None:
+    """Record that evtok's own kernel did the work, on a GPU."""
+    _state.name = "evtok:cuda"
+
+
 def used_peer(name: str) -> None:
     """Record that another package did the work."""
     _state.name = name
@@ -30,7 +35,7 @@ def last_backend() -> str:
     Returns
     -------
     str
-        ``"evtok:avx2"`` and the like for evtok's kernels, the package's name (``"numpy"``) where a call went to a
-        peer because evtok has no kernel for its arguments, or ``""`` before the first call.
+        ``"evtok:avx2"`` and the like for evtok's kernels, ``"evtok:cuda"`` on a GPU, the package's name (``"numpy"``)
+        where a call went to a peer because evtok has no kernel for its arguments, or ``""`` before the first call.
     """
     return _state.name

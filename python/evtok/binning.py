@@ -22,7 +22,8 @@ def digitize(
     Parameters
     ----------
     x : array of real numbers, any shape and layout
-        NumPy array, torch tensor on the CPU, or flat awkward array; a scalar gives a scalar.
+        NumPy array, torch tensor, CuPy array, or flat awkward array; a scalar gives a scalar. On a GPU float32 or
+        float64.
     bins : array (n_edges,)
         Edges, increasing or decreasing.
     right : bool
@@ -31,7 +32,7 @@ def digitize(
     threads : int, optional
         Threads to use; by default `EVTOK_NUM_THREADS` or the CPUs that this process may use.
     out : int64 array of the shape of x, optional
-        Written and returned; contiguous, and not overlapping `x`.
+        Written and returned; contiguous, and not overlapping `x`. Not for arrays on a GPU.
 
     Returns
     -------
@@ -56,6 +57,8 @@ def digitize(
 
 
 def _digitize(x: Any, bins: npt.ArrayLike, right: bool, threads: int, out: Any | None) -> Any:
+    if _arrays.on_gpu(x):
+        return _digitize_on_gpu(x, bins, right, out)
     values = _arrays.to_numpy(x, "x")
     borders = _arrays.to_numpy(bins, "bins")
     if borders.ndim != 1:
@@ -90,6 +93,29 @@ def _digitize(x: Any, bins: npt.ArrayLike, right: bool, threads: int, out: Any |
     return codes if out is not None else _finish(codes, x)
 
 
+def _digitize_on_gpu(x: Any, bins: npt.ArrayLike, right: bool, out: Any | None) -> Any:
+    from evtok.cuda.digitize import digitize as on_gpu
+
+    if out is not None:
+        raise ValueError("out: not taken for an array on a GPU; leave it out")
+    borders = _arrays.to_numpy(bins, "bins")
+    if borders.ndim != 1:
+        raise ValueError(f"bins: expected one dimension, got shape {borders.shape}")
+    if not _is_exact(borders) or bool(np.isnan(borders).any()):
+        raise ValueError("bins: expected edges that float64 holds, and no NaN, for an array on a GPU")
+    dtype = str(x.dtype).removeprefix("torch.")
+    if dtype not in ("float32", "float64"):
+        raise TypeError(f"x: expected float32 or float64 on a GPU, got {dtype}; convert it")
+    falling = _is_falling(borders)
+    rising = borders[::-1] if falling else borders
+    thresholds = (
+        float32_thresholds(rising, right)
+        if dtype == "float32"
+        else np.require(rising, np.float64, ("C", "A"))
+    )
+    return on_gpu(x, thresholds, right, falling)
+
+
 def _finish(codes: npt.NDArray[np.int64], x: Any) -> Any:
     return np.int64(codes[()]) if codes.ndim == 0 and _arrays.kind(x) != "torch" else _arrays.like(codes, x)
 
@@ -104,11 +130,11 @@ def _is_exact(x: npt.NDArray[Any]) -> bool:
 def float32_thresholds(edges: npt.NDArray[Any], right: bool) -> npt.NDArray[np.float32]:
     """Return the float32 that every float32 passes exactly when it passes the edge."""
     exact = edges.astype(np.float64)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # also of neighbours that are not taken
         nearest = exact.astype(np.float32)
-    if right:  # edge < x: the largest float32 not above the edge
-        return np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
-    return np.where(nearest < exact, np.nextafter(nearest, np.float32(np.inf)), nearest)
+        if right:  # edge < x: the largest float32 not above the edge
+            return np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+        return np.where(nearest < exact, np.nextafter(nearest, np.float32(np.inf)), nearest)
 
 
 def _is_falling(borders: npt.NDArray[Any]) -> bool:

@@ -1,0 +1,11 @@
+// One function per operation; module.cpp calls them all.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace evtok::cuda::bindings {
+
+void bind_device(pybind11::module_& m);
+void bind_digitize(pybind11::module_& m);
+
+}  // namespace evtok::cuda::bindings
