@@ -27,10 +27,31 @@ py::dict device_attributes(int device) {
   return d;
 }
 
+/// Makes a device current for this thread. Other packages in the process may link a CUDA run-time library of
+/// their own, whose current device this one does not know.
+void use_device(int device) {
+  check(cudaSetDevice(device), "use_device");
+}
+
 /// Statuses (n, 2) int64 on the device, made fresh: (0, -1) each.
 void clear_statuses(Address statuses, int64_t n, Address stream) {
   require_size(n, "n");
   check(clear(at<Status>(statuses), n, stream_at(stream)), "clear_statuses");
+}
+
+// The two calls that wait: for a stream, and for all work of the current device.
+void synchronize(Address stream) {
+  const py::gil_scoped_release release;
+  const cudaError_t error = cudaStreamSynchronize(stream_at(stream));
+  const py::gil_scoped_acquire acquire;
+  check(error, "synchronize");
+}
+
+void synchronize_device() {
+  const py::gil_scoped_release release;
+  const cudaError_t error = cudaDeviceSynchronize();
+  const py::gil_scoped_acquire acquire;
+  check(error, "synchronize_device");
 }
 
 }  // namespace
@@ -49,6 +70,9 @@ void bind_device(py::module_& m) {
 #endif
   m.def("device_count", &device_count);
   m.def("device_attributes", &device_attributes, py::arg("device"));
+  m.def("use_device", &use_device, py::arg("device"));
+  m.def("synchronize", &synchronize, py::arg("stream"));
+  m.def("synchronize_device", &synchronize_device);
   m.def("clear_statuses", &clear_statuses, py::arg("statuses"), py::arg("n"), py::arg("stream"));
 }
 

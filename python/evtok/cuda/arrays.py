@@ -113,6 +113,7 @@ class Place:
     def __enter__(self) -> Place:
         self._current = self.package.current()
         self._current.__enter__()
+        self.cuda.use_device(self.package.index)
         self.stream = self.package.stream()
         return self
 
