@@ -40,18 +40,19 @@ void clear_statuses(Address statuses, int64_t n, Address stream) {
 }
 
 // The two calls that wait: for a stream, and for all work of the current device.
-void synchronize(Address stream) {
-  const py::gil_scoped_release release;
-  const cudaError_t error = cudaStreamSynchronize(stream_at(stream));
-  const py::gil_scoped_acquire acquire;
-  check(error, "synchronize");
+template <class Wait> void wait(Wait call, const char* name) {
+  cudaError_t error = cudaSuccess;
+  {
+    const py::gil_scoped_release release;
+    error = call();
+  }
+  check(error, name);
 }
-
+void synchronize(Address stream) {
+  wait([=] { return cudaStreamSynchronize(stream_at(stream)); }, "synchronize");
+}
 void synchronize_device() {
-  const py::gil_scoped_release release;
-  const cudaError_t error = cudaDeviceSynchronize();
-  const py::gil_scoped_acquire acquire;
-  check(error, "synchronize_device");
+  wait(&cudaDeviceSynchronize, "synchronize_device");
 }
 
 }  // namespace

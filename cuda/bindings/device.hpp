@@ -2,7 +2,7 @@
 // exceptions.
 //
 // Python brings addresses as integers, of arrays that it has checked and keeps alive; sizes come beside them.
-// A binding queues work and returns; it never waits for the device.
+// A binding queues work and returns; none but `synchronize` and `synchronize_device` waits for the device.
 #pragma once
 
 #include <cuda_runtime_api.h>

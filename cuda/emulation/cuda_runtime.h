@@ -102,6 +102,9 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream
 inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
   return cudaSuccess;
 }
+inline cudaError_t cudaDeviceSynchronize() {
+  return cudaSuccess;
+}
 
 // ---- vectors
 // --------------------------------------------------------------------------------------------------------
