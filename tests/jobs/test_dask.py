@@ -18,6 +18,7 @@ from evtok import _core
 from evtok.errors import JobError
 from evtok.jobs import dask_workers, retry
 from evtok.jobs.dask_workers import DaskWorkers
+from evtok.tokenizers import BinnedTokenizer, EqualFrequency, Feature
 
 distributed = pytest.importorskip("distributed")
 
@@ -41,6 +42,17 @@ def test_p41_a_dask_cluster_writes_the_same_bytes(job, shas, undisturbed, cluste
     again = job("by-address", client=cluster.scheduler.address)
     assert shas(again.folder) == undisturbed
     assert again.counts == report.counts
+
+
+def test_p41_a_dask_cluster_fits_the_same_edges(cluster, inputs, jets_schema):
+    """Of a tokenizer that needs every kind of pass: edges, and the combinations seen."""
+    tokenizer = BinnedTokenizer(
+        {"pt": Feature("pt", EqualFrequency(9)), "eta": Feature("eta", EqualFrequency(5), wrap=True)},
+        vocabulary="seen",
+    )
+    with evtok.open_events(inputs, jets_schema) as source:
+        expected = tokenizer.fit(source).fingerprint
+        assert tokenizer.fit(source, client=cluster).fingerprint == expected
 
 
 def test_relative_paths_are_those_of_the_coordinator(job, shas, undisturbed, cluster, inputs, monkeypatch):

@@ -79,6 +79,8 @@ def fit_tokenizer(
         typer.Option("--skip-invalid", help="Leave NaN and the like out of the fit, instead of refusing."),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another tokenizer there.")] = False,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
 ) -> None:
     """Fit a tokenizer to events and write it."""
     from evtok.cli.fit import fit, summary, write
@@ -93,6 +95,8 @@ def fit_tokenizer(
         codes=codebook,
         seed=seed,
         batch=batch,
+        workers=workers,
+        scheduler=scheduler,
     )
     write(tokenizer, output, overwrite=overwrite)
     print(f"{output}: {summary(tokenizer)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from evtok.errors import EvtokError, InputFileError, SchemaError
 from evtok.event_quantities import split_names
@@ -34,6 +35,8 @@ def fit(
     codes: int | None = None,
     seed: int | None = None,
     batch: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
 ) -> Tokenizer:
     """Fit a tokenizer to events: that of a published scheme, or the default for the columns there are.
 
@@ -55,11 +58,18 @@ def fit(
         Codes of a codebook tokenizer; None for bins, unless the preset is one of a codebook.
     seed, batch : int or None
         Of the fit of a codebook, see `evtok.fit_codebook`.
+    workers, scheduler : int or None, str or None
+        Processes of this machine, or the address of a Dask scheduler, whose workers read and count.
     """
     with_codebook = codes is not None or preset in codebook_presets.PRESETS
     _check(
         preset, bins, quantities, with_codebook=with_codebook, learning=seed is not None or batch is not None
     )
+    if with_codebook and (workers is not None or scheduler is not None):
+        raise EvtokError(
+            "--workers, --scheduler: the codes of a codebook are learnt in one process, with all its threads; leave "
+            "them out"
+        )
     counts, names = parse_bins(bins), split_names(quantities or "")
     learning = {"seed": seed or 0, "batch": batch}
     tokenizer: Tokenizer
@@ -79,8 +89,11 @@ def fit(
     if tokenizer.is_fitted:
         return tokenizer
     columns, fields = tokenizer.required_columns, tokenizer.required_fields
+    policy: Literal["raise", "skip"] = "skip" if skip_invalid else "raise"
     with open_events(inputs, chosen, columns=columns, fields=fields) as source:
-        return tokenizer.fit(source, on_invalid="skip" if skip_invalid else "raise")
+        if isinstance(tokenizer, BinnedTokenizer):
+            return tokenizer.fit(source, on_invalid=policy, workers=workers, client=scheduler)
+        return tokenizer.fit(source, on_invalid=policy)
 
 
 def summary(tokenizer: Tokenizer) -> str:

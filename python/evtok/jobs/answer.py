@@ -13,6 +13,7 @@ _SECONDS = tuple(f"{name}_s" for name in NAMES)
 _ALWAYS = ("index", "attempt", "worker", "state", *_SECONDS)
 _OF_STATE = {
     "done": ("record",),
+    "counted": ("counts",),
     "unreadable": ("reason", "may_pass"),
     "failed": ("error", "reason", "may_pass"),
 }
@@ -38,6 +39,9 @@ def read_answer(content: Any) -> dict[str, Any]:
         _seconds(found[key], found.where(key))
     if state == "done":
         found.text("record", HASH)
+        return dict(content)
+    if state == "counted":
+        found.rows("counts", 5)
         return dict(content)
     found.text("reason")
     found.boolean("may_pass")

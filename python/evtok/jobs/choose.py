@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evtok.errors import JobError
-from evtok.jobs.dispatch import Dispatched
+from evtok.jobs.dispatch import Dispatched, Workers
 from evtok.jobs.executor import Executor
 from evtok.jobs.in_process import InProcess
 from evtok.jobs.local_workers import LocalWorkers, threads_of
@@ -65,21 +65,35 @@ def means(
             )
         if not 0 < task_timeout < math.inf:
             raise JobError(f"task_timeout: expected a number of seconds above 0, got {task_timeout!r}")
-    if client is not None:
-        from evtok.jobs.dask_workers import DaskWorkers
-
-        bound = parse(memory)
-        found = Means(Dispatched(DaskWorkers(client)), threads or 1, bound)
-    elif workers is None:
+    if client is None and workers is None:
         found = Means(InProcess(), threads, parse(memory))
     else:
-        n = _positive(workers)
-        each = threads_of(n, threads)
-        found = Means(Dispatched(LocalWorkers(n, each)), each, parse(memory, n))
+        bound = parse(memory, 1 if workers is None else _positive(workers))
+        used, each = workers_of(workers, client, threads)
+        found = Means(Dispatched(used), each, bound)
     try:
         yield found
     finally:
         found.executor.close()
+
+
+def workers_of(workers: int | None, client: Any, threads: int | None) -> tuple[Workers, int]:
+    """Return the workers of a machine or of a cluster, and the threads that each task of theirs has.
+
+    Raises
+    ------
+    JobError
+        Both, or neither; more than there is; a cluster that cannot be reached.
+    """
+    if (workers is None) == (client is None):
+        raise JobError("workers, client: expected one of them; the cluster of a client has its own workers")
+    if client is not None:
+        from evtok.jobs.dask_workers import DaskWorkers
+
+        return DaskWorkers(client), threads or 1
+    n = _positive(workers)
+    each = threads_of(n, threads)
+    return LocalWorkers(n, each), each
 
 
 def _positive(workers: Any) -> int:

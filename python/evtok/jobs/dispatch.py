@@ -219,8 +219,10 @@ class _Dispatch:
                 stages=_stages(answer),
                 attempts=turn.attempt,
             )
+        if answer["state"] == "counted":
+            return self._again(turn, reply, "an answer to another question")
         reason = answer["reason"]
-        error = _error(answer, reason)
+        error = error_of(answer, reason)
         if answer["state"] == "failed" and answer["error"] == LateError.__name__:
             return self._again(turn, reply, reason)
         if answer["may_pass"]:
@@ -294,7 +296,7 @@ def _stages(answer: dict[str, Any]) -> Stages:
     return Stages({name: float(answer[f"{name}_s"]) for name in NAMES})
 
 
-def _error(answer: dict[str, Any], reason: str) -> Exception:
+def error_of(answer: dict[str, Any], reason: str) -> Exception:
     """Return the error that ends the job, of the class that the worker met where that is one of ours."""
     if answer["state"] == "unreadable":
         return InputFileError(reason)

@@ -211,18 +211,28 @@ class TaskDocument:
 
     def location(self) -> Location:
         """Return where the input lies for a process that works in any folder."""
-        location = Location(self.input.path, self.input.tree)
-        if location.is_url or str(Path.cwd()) == self.base:
-            return location
-        return Location(str(Path(self.base) / location.path), location.tree)
+        return place_of(self.input, self.base)
 
     def read_schema(self) -> Schema:
         """Return the schema that the input is read with; raises `SchemaError`."""
-        try:
-            content = json.loads(self.schema)
-        except (ValueError, RecursionError) as error:
-            raise ShardError(f"task: its schema is not JSON ({error})") from error
-        return Schema.from_dict(content, "schema of the task")
+        return schema_of(self.schema)
+
+
+def place_of(file: PlannedInput, base: str) -> Location:
+    """Return where an input lies, whose relative path begins in `base`, for a process that works in any folder."""
+    location = Location(file.path, file.tree)
+    if location.is_url or str(Path.cwd()) == base:
+        return location
+    return Location(str(Path(base) / location.path), location.tree)
+
+
+def schema_of(text: str) -> Schema:
+    """Read the schema of a document; raises `SchemaError` or `ShardError`."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ShardError(f"task: its schema is not JSON ({error})") from error
+    return Schema.from_dict(content, "schema of the task")
 
 
 def _versions(plan: Plan) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from typing import Any
 
 from evtok import _core
 from evtok.errors import EvtokError, JobError
-from evtok.io import InputFile, Schema
-from evtok.io.paths import Location
+from evtok.io import InputFile
 from evtok.io.source import EventSource
 from evtok.jobs import retry, versions
 from evtok.jobs.durable import OutputFolder
+from evtok.jobs.fit_document import FitDocument, is_fit
+from evtok.jobs.fit_worker import count_range
 from evtok.jobs.inputs import agree, stamp
 from evtok.jobs.memory import Budget
 from evtok.jobs.product import Encoder, Product
@@ -54,7 +55,7 @@ def run_task(document: bytes | Mapping[str, Any], most_threads: int | None = Non
     Parameters
     ----------
     document : bytes or mapping
-        A `TaskDocument`, as bytes or as the object in them.
+        A `TaskDocument`, or a `FitDocument`, as bytes or as the object in them.
     most_threads : int, optional
         That this process has for a task; by default the CPUs there are.
 
@@ -64,6 +65,8 @@ def run_task(document: bytes | Mapping[str, Any], most_threads: int | None = Non
         That JSON can hold. All have ``index``, ``attempt``, ``worker`` (host and process id), ``read_s``, ``encode_s``,
         ``write_s`` (`evtok.jobs.stages`) and ``state``:
 
+        ``counted``
+            ``counts`` of a `FitDocument`, see `evtok.jobs.fit_worker`.
         ``done``
             ``record``: the sha256 of the record that lies in the folder of the job now, beside its shard.
         ``unreadable``
@@ -79,6 +82,12 @@ def run_task(document: bytes | Mapping[str, Any], most_threads: int | None = Non
     begin, stages = time.monotonic(), Stages()
     said: dict[str, Any] = {"index": -1, "attempt": 0, "worker": worker_name()}
     try:
+        if is_fit(document):
+            part = FitDocument.from_bytes(document)
+            said |= {"index": part.index, "attempt": part.attempt}
+            with stages.timed("encode"):
+                said |= {"counts": count_range(part, _source, most_threads)}
+            return said | {"state": "counted"} | stages.to_json()
         task = TaskDocument.from_bytes(document)
         said |= {"index": task.task.index, "attempt": task.attempt}
         said |= {"state": "done", "record": _carry_out(task, stages, begin, most_threads)}
@@ -110,7 +119,8 @@ def _carry_out(task: TaskDocument, stages: Stages, begin: float, most_threads: i
         )
     encoder = _encoder(task.product, task.fingerprint, Path(task.output))
     location = task.location()
-    source = _source(task, location, encoder)
+    fields = tuple(dict.fromkeys((*encoder.required_fields, *(name for name, _ in task.columns[1:]))))
+    source = _source(task, tuple(encoder.required_columns), fields)
     threads = None if task.threads is None else min(task.threads, most_threads or _core.available_cpus())
     with OutputFolder(task.output, create=False) as folder:
         budget = Budget(task.memory)
@@ -181,10 +191,11 @@ def _load(product: Product, path: Path) -> Encoder:
     return TokenEncoder(load_tokenizer(path))
 
 
-def _source(task: TaskDocument, location: Location, encoder: Encoder) -> EventSource:
-    """Return the input as `read_task` wants it; the thread's last one stays open for its next task."""
-    columns = tuple(encoder.required_columns)
-    fields = tuple(dict.fromkeys((*encoder.required_fields, *(name for name, _ in task.columns[1:]))))
+def _source(
+    task: TaskDocument | FitDocument, columns: tuple[str, ...], fields: tuple[str, ...]
+) -> EventSource:
+    """Return the input as it is to be read; the thread's last one stays open for its next task."""
+    location = task.location()
     key = location, task.input.stamp, task.schema, columns, fields
     kept = getattr(_of_thread, "source", None)
     if kept is not None and kept[0] == key:
@@ -192,14 +203,10 @@ def _source(task: TaskDocument, location: Location, encoder: Encoder) -> EventSo
         return found
     if kept is not None:
         kept[1].close()
-    schema = _checked(task.read_schema(), task)
+    schema = task.read_schema()
+    if hashlib.sha256(repr(schema).encode()).hexdigest() != task.schema_digest:
+        raise JobError(f"{task.input.path}: its schema is not the one that the job was planned with")
     known = InputFile(location.path, task.input.n_events, task.input.size, "", schema)
     source = EventSource([location], schema, columns=columns, fields=fields, files=[known])
     _of_thread.source = key, source
     return source
-
-
-def _checked(schema: Schema, task: TaskDocument) -> Schema:
-    if hashlib.sha256(repr(schema).encode()).hexdigest() != task.schema_digest:
-        raise JobError(f"{task.task.stem}: its schema is not the one that the job was planned with")
-    return schema

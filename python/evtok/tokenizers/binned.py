@@ -6,6 +6,7 @@ In: `Events`. Out: `Tokens`, ragged. The ids are defined by the thresholds store
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -215,7 +216,12 @@ class BinnedTokenizer(Tokenizer):
     # ---- fitting ----------------------------------------------------------------------------------------------
 
     def fit(
-        self, source: Events | Iterable[Events], *, on_invalid: Literal["raise", "skip"] = "raise"
+        self,
+        source: Events | Iterable[Events],
+        *,
+        on_invalid: Literal["raise", "skip"] = "raise",
+        workers: int | None = None,
+        client: Any = None,
     ) -> Self:
         """Find the edges (and the combinations seen) from data; returns self.
 
@@ -225,16 +231,29 @@ class BinnedTokenizer(Tokenizer):
             Read several times in chunks; the result does not depend on the chunks or their order.
         on_invalid : {"raise", "skip"}
             What to do with invalid values; skipped ones are left out of the edges.
+        workers, client : int or distributed.Client, optional
+            Processes of this machine, or a Dask cluster, that read and count an open source, as for
+            `evtok.tokenize_files`. The result is the same.
 
         Raises
         ------
         InvalidEventsError
             An invalid value, or no valid one, for a feature. An older fit then stays as it was.
         TypeError
-            An iterator, which could be read only once.
+            An iterator, which could be read only once; something else than an open source for workers.
+        JobError
+            Workers that cannot be had, or that failed.
         """
-        with _core.FloatEnvironment():  # a caller's rounding mode must not get into the edges
-            fitted, seen = binned_fit.fit(self, source, on_invalid)
+        with contextlib.ExitStack() as stack:
+            elsewhere = None
+            if workers is not None or client is not None:
+                from evtok.jobs.fit import counting
+
+                elsewhere = stack.enter_context(counting(source, self.settings, workers, client))
+            stack.enter_context(
+                _core.FloatEnvironment()
+            )  # a caller's rounding mode must not get into the edges
+            fitted, seen = binned_fit.fit(self, source, on_invalid, elsewhere)
         self._fit = self._made(fitted, seen)
         return self
 

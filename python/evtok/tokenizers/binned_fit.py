@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 Values = Mapping[str, npt.NDArray[Any]]
 
 
+class Elsewhere(Protocol):
+    """Who counts for a fit when this process does not: workers (`evtok.jobs.fit`)."""
+
+    def count(self, statistics: Mapping[str, OrderStatistics]) -> None:
+        """Add the counts of one pass over all data."""
+
+    def keys(self, fitted: Mapping[str, FittedFeature], on_invalid: str) -> npt.NDArray[np.int32]:
+        """Return the distinct keys of all objects, increasing."""
+
+
 def needs_data(settings: Settings) -> bool:
     """Tell whether anything has to be found from data."""
     features = (*settings.features.values(), *settings.event_features.values())
@@ -29,7 +39,10 @@ def needs_data(settings: Settings) -> bool:
 
 
 def fit(
-    tokenizer: BinnedTokenizer, source: Events | Iterable[Events], on_invalid: Literal["raise", "skip"]
+    tokenizer: BinnedTokenizer,
+    source: Events | Iterable[Events],
+    on_invalid: Literal["raise", "skip"],
+    elsewhere: Elsewhere | None = None,
 ) -> tuple[dict[str, FittedFeature], npt.NDArray[np.int32] | None]:
     """Return the fitted features, and the keys seen (or None)."""
     if on_invalid not in ("raise", "skip"):
@@ -51,11 +64,13 @@ def fit(
             }
             yield of_objects | event_features.compared(settings.event_features, events, settings.types)
 
-    fitted = fit_features({**settings.features, **settings.event_features}, values, on_invalid)
+    fitted = fit_features({**settings.features, **settings.event_features}, values, on_invalid, elsewhere)
     if settings.vocabulary == "dense":
         return fitted, None
     seen: npt.NDArray[np.int32] = np.zeros(0, np.int32)
-    for events in chunks():
+    if elsewhere is not None:
+        seen = elsewhere.keys(fitted, on_invalid)
+    for events in chunks() if elsewhere is None else ():
         seen = np.union1d(seen, binned_encode.keys(settings, fitted, events, on_invalid)).astype(np.int32)
     if not seen.size:
         raise InvalidEventsError("source: no object was seen, and the vocabulary is of the combinations seen")
@@ -66,6 +81,7 @@ def fit_features(
     features: Mapping[str, Feature],
     values: Callable[[], Iterator[Values]],
     on_invalid: Literal["raise", "skip"],
+    elsewhere: Elsewhere | None = None,
 ) -> dict[str, FittedFeature]:
     """Find the edges of features.
 
@@ -76,6 +92,8 @@ def fit_features(
         Returns an iterator over chunks: of each feature, the values that are compared with the edges.
     on_invalid : {"raise", "skip"}
         What to do with invalid values.
+    elsewhere : Elsewhere, optional
+        Counts the passes over the data; `values` then serves for the dtypes of the first chunk alone.
 
     Raises
     ------
@@ -86,7 +104,8 @@ def fit_features(
     """
     statistics = _statistics(features, values)
     if statistics:
-        order_statistics.fit(statistics, lambda: _of_one_dtype(values()))
+        count = None if elsewhere is None else elsewhere.count
+        order_statistics.fit(statistics, lambda: _of_one_dtype(values()), count)
     return {
         name: _fit_feature(name, feature, statistics.get(name), on_invalid)
         for name, feature in features.items()

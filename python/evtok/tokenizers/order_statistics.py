@@ -7,8 +7,8 @@ cannot depend on chunks, on the order of files, or on threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ Ranks = Callable[[int], Iterable[int]]
 _DIGITS = 1 << 16
 
 #: Tables of 512 KiB that one feature holds during a pass: 64 MiB.
-_MAX_TABLES = 128
+MAX_TABLES = 128
 
 
 class OrderStatistics:
@@ -81,6 +81,11 @@ class OrderStatistics:
     # -----------------------------------------------------------------------------------------------
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values."""
+        return self._dtype
+
+    @property
     def done(self) -> bool:
         """True when no further pass is needed."""
         return self._n >= 0 and bool(np.all(self._known == self._n_digits))
@@ -91,11 +96,73 @@ class OrderStatistics:
             self._depth, self._batch = 0, np.zeros(1, np.uint64)
         else:
             self._depth = int(self._known.min(initial=self._n_digits))
-            self._batch = np.unique(self._prefix[self._known == self._depth])[:_MAX_TABLES]
+            self._batch = np.unique(self._prefix[self._known == self._depth])[:MAX_TABLES]
+        self._make_tables()
+
+    def _make_tables(self) -> None:
         per_thread = len(self._batch)
-        n_tables = max(1, min(self._threads or _core.default_threads(), _MAX_TABLES // max(1, per_thread)))
+        n_tables = max(1, min(self._threads or _core.default_threads(), MAX_TABLES // max(1, per_thread)))
         self._tables = np.zeros((n_tables, per_thread, _DIGITS), np.uint64)
         self._skipped = np.zeros((n_tables, 2), np.uint64)
+
+    # ---- parts of a pass that are counted elsewhere
+    # -----------------------------------------------------------------------------------------------
+
+    @property
+    def sought(self) -> tuple[int, list[int]]:
+        """Of the pass that was begun: how many digits are known, and the prefixes whose next digit is counted."""
+        return self._depth, [int(prefix) for prefix in self._batch]
+
+    @classmethod
+    def of_part(
+        cls,
+        dtype: npt.DTypeLike,
+        valid_range: tuple[float, float],
+        depth: int,
+        prefixes: Sequence[int],
+        *,
+        skip_zeros: bool = False,
+        threads: int | None = None,
+    ) -> Self:
+        """Begin a part of a pass of another one, whose `sought` are `depth` and `prefixes`: `count`, then `part`."""
+        one = cls(dtype, valid_range, lambda n: (), skip_zeros=skip_zeros, threads=threads)
+        one._depth, one._batch = depth, np.array(prefixes, np.uint64)
+        one._make_tables()
+        return one
+
+    def part(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint64], int, int]:
+        """Return what was counted since `begin_pass` or `of_part`.
+
+        Returns
+        -------
+        places : uint32 array (k,)
+            Increasing: prefix and digit, as ``prefix index << 16 | digit``, of the counts that are not 0.
+        numbers : uint64 array (k,)
+            These counts.
+        invalid, zeros : int
+            Values that were left out.
+        """
+        assert self._tables is not None
+        counts = self._tables.sum(axis=0, dtype=np.uint64).reshape(-1)
+        places = np.flatnonzero(counts)
+        invalid, zeros = (int(total) for total in self._skipped.sum(axis=0))
+        return places.astype(np.uint32), counts[places], invalid, zeros
+
+    def require_part(self, places: npt.NDArray[np.uint32], numbers: npt.NDArray[np.uint64]) -> None:
+        """Refuse what cannot be of this pass; raises ValueError."""
+        size = len(self._batch) * _DIGITS
+        if places.shape != numbers.shape or (places[1:] <= places[:-1]).any() or (places >= size).any():
+            raise ValueError(f"places: expected increasing places below {size}, and a number for each")
+
+    def add_part(
+        self, places: npt.NDArray[np.uint32], numbers: npt.NDArray[np.uint64], invalid: int, zeros: int
+    ) -> None:
+        """Add what another one's `part` returned; raises ValueError for what cannot be of this pass."""
+        if self._tables is None:
+            raise ValueError("add_part: call begin_pass first")
+        self.require_part(places, numbers)
+        self._tables[0].reshape(-1)[places] += numbers
+        self._skipped[0] += np.array([invalid, zeros], np.uint64)
 
     def count(self, values: Any) -> None:
         """Count one part of the data.
@@ -224,7 +291,9 @@ class OrderStatistics:
 
 
 def fit(
-    features: Mapping[str, OrderStatistics], read: Callable[[], Iterable[Mapping[str, npt.NDArray[Any]]]]
+    features: Mapping[str, OrderStatistics],
+    read: Callable[[], Iterable[Mapping[str, npt.NDArray[Any]]]],
+    elsewhere: Callable[[Mapping[str, OrderStatistics]], None] | None = None,
 ) -> None:
     """Make the passes for several features together, until all are done.
 
@@ -234,12 +303,16 @@ def fit(
         The statistics by the name of their column.
     read : function
         Called once for each pass; gives the chunks of the data, each a mapping of names to arrays (m,).
+    elsewhere : function, optional
+        Called instead: gives the statistics all parts of a pass that others counted (`OrderStatistics.add_part`).
     """
     while not all(feature.done for feature in features.values()):
         waiting = {name: feature for name, feature in features.items() if not feature.done}
         for feature in waiting.values():
             feature.begin_pass()
-        for chunk in read():
+        if elsewhere is not None:
+            elsewhere(waiting)
+        for chunk in read() if elsewhere is None else ():
             for name, feature in waiting.items():
                 feature.count(chunk[name])
         for feature in waiting.values():
