@@ -40,9 +40,10 @@ SCHEMES = (
 _CACHES = ("simplecache", "filecache")
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://|^([A-Za-z][A-Za-z0-9+.-]*)::")
-#: Of presigned URLs of S3, Google and Azure, and tokens.
+#: Of presigned URLs of S3, Google and Azure, tokens, and keys.
 _SIGNATURE = re.compile(
-    r"&((?:x-amz-|x-goog-)?(?:signature|credential|security-token)|sig|token|access_token|authz|api_?key)=",
+    r"&((?:x-amz-|x-goog-)?(?:signature|credential|security-token)|sig|(?:access_?|auth_?|id_?)?token|authz?"
+    r"|authorization|bearer|(?:api_?|access_?|account_?|secret_?)?key|(?:client_?)?secret|pass(?:word|wd)?|pwd)=",
     re.IGNORECASE,
 )
 _TREE = re.compile(r"^(?P<path>.+\.root):(?P<tree>[^:]+)$")
@@ -185,20 +186,26 @@ def _check_links(text: str) -> str:
 
 def _check_secrets(url: str, scheme: str) -> None:
     """Refuse a password in a URL, and warn of a signature: manifests, logs and reports name the inputs of a job."""
-    address, _, query = url.partition("://")[2].partition("?")
+    address = url.partition("://")[2].partition("?")[0]
     user, at, host = address.partition("/")[0].rpartition("@")
     if at and (":" in user or scheme.startswith("http")):
         raise InputFileError(
             f"{scheme}://***@{host}: a user and a password in a URL would be written into manifests, logs and reports; "
             "give them to the library that opens the URL, by its settings or ~/.netrc"
         )
-    signed = _SIGNATURE.search("&" + query)
+    signed = secret_in(url)
     if signed:
         warnings.warn(
-            f"{scheme}://{host}: the URL has {signed[1]}=, which may give access to whoever reads it, and manifests, "
+            f"{scheme}://{host}: the URL has {signed}=, which may give access to whoever reads it, and manifests, "
             "logs and reports name the inputs of a job: keep them to yourself",
             stacklevel=2,
         )
+
+
+def secret_in(url: str) -> str:
+    """Return the name of a part of a URL's query that gives access to whoever knows it, such as a signature; or ""."""
+    found = _SIGNATURE.search("&" + url.partition("?")[2].replace(";", "&"))
+    return found[1] if found else ""
 
 
 def _expand_url(text: str) -> list[str]:

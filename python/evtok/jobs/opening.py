@@ -9,7 +9,7 @@ from typing import Any
 
 from evtok.errors import InputFileError, JobError
 from evtok.io import EventSource, InputFile, load_schema
-from evtok.io.paths import Location, expand
+from evtok.io.paths import Location, expand, secret_in
 from evtok.jobs.inputs import stamp
 from evtok.jobs.plan import DEFAULT_KEEP, Plan, PlannedInput
 from evtok.jobs.planning import make_plan
@@ -42,7 +42,9 @@ def planned(
         Plan without the files that cannot be opened.
     """
     names = _names(keep, taken)
-    source, unreadable = _open(expand(inputs), schema, encoder.required_columns, allow_unreadable)
+    locations = expand(inputs)
+    _refuse_secrets(locations)
+    source, unreadable = _open(locations, schema, encoder.required_columns, allow_unreadable)
     with source:
         kept = _kept(source, DEFAULT_KEEP if keep is None else names, required=keep is not None)
         fields = dict.fromkeys((*encoder.required_fields, *(name for name, _ in kept)))
@@ -57,6 +59,19 @@ def planned(
             unreadable=unreadable,
         )
         yield chosen, plan
+
+
+def _refuse_secrets(locations: Sequence[Location]) -> None:
+    """Refuse URLs that give access to whoever knows them: manifests, records, logs and reports name the inputs."""
+    for one in locations:
+        name = secret_in(one.path) if one.is_url else ""
+        if name:
+            host = one.path.partition("?")[0].rpartition("://")[2].partition("/")[0]
+            raise JobError(
+                f"inputs: a URL of {host} has {name}=, which gives access to whoever reads it, and a job writes the "
+                "names of its inputs into manifest, records, log and report; give credentials to the library that "
+                "opens the URL (its settings, its environment variables, ~/.netrc), or copy the file"
+            )
 
 
 def _open(
