@@ -3,6 +3,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <deque>
 #include <memory>
 #include <random>
 #include <vector>
@@ -17,17 +18,24 @@ constexpr size_t kStack = 256 * 1024;
 
 enum class State { ready, at_block_barrier, at_warp_barrier, done };
 
+struct Copy {
+  void* to;
+  const void* from;
+};
+
 struct Fiber {
   ucontext_t context;
   std::unique_ptr<char[]> stack;
   uint3 index;
   int number = 0;
   State state = State::ready;
-  unsigned mask = 0;  // of the warp barrier that it waits for
+  unsigned mask = 0;                     // of the warp barrier that it waits for
+  std::vector<Copy> begun;               // not yet in a group
+  std::deque<std::vector<Copy>> groups;  // the oldest first
 };
 
 struct Warp {
-  alignas(16) unsigned char slots[32][16];
+  alignas(16) unsigned char slots[32][32];
 };
 
 uint64_t order_seed = 0;
@@ -105,6 +113,8 @@ void run_block(size_t n) {
     f.index = {static_cast<unsigned>(i % blockDim.x), static_cast<unsigned>(i / blockDim.x % blockDim.y),
                static_cast<unsigned>(i / blockDim.x / blockDim.y)};
     f.state = State::ready;
+    f.begun.clear();
+    f.groups.clear();
     getcontext(&f.context);
     f.context.uc_stack.ss_sp = f.stack.get();
     f.context.uc_stack.ss_size = kStack;
@@ -152,6 +162,28 @@ void warp_barrier(unsigned mask) {
 }
 void* slot(int of_lane) {
   return warps[static_cast<size_t>(running->number / 32)].slots[of_lane];
+}
+
+void copy_later(void* to, const void* from) {
+  if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0) {
+    std::fprintf(stderr, "emulation: an asynchronous copy from or to an address that is not aligned to 16\n");
+    std::abort();
+  }
+  std::memset(to, 0xAA, 16);
+  running->begun.push_back({to, from});
+}
+void commit_copies() {
+  running->groups.push_back(std::move(running->begun));
+  running->begun.clear();
+}
+void wait_for_copies(size_t groups) {
+  for (; running->groups.size() > groups; running->groups.pop_front())
+    for (const Copy& copy : running->groups.front()) {
+      if (copy.from != nullptr)
+        std::memcpy(copy.to, copy.from, 16);
+      else
+        std::memset(copy.to, 0, 16);
+    }
 }
 
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel) {

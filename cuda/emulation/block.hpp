@@ -36,8 +36,16 @@ void* shared_memory();
 int lane();
 void block_barrier();
 void warp_barrier(unsigned mask);
-/// The place (16 bytes) where a lane of this warp leaves a value for the others.
+/// The place (32 bytes) where a lane of this warp leaves a value for the others.
 void* slot(int of_lane);
+
+/// Copies of 16 bytes to shared memory that this thread has begun: their place holds 0xAA until the thread
+/// waits for them, because it may be written at any time before. `from` null writes zeros.
+void copy_later(void* to, const void* from);
+/// A group of all copies begun since the last one.
+void commit_copies();
+/// Does the copies of all groups but the last `groups`.
+void wait_for_copies(size_t groups);
 
 template <class T> T exchanged(unsigned mask, T value, int from) {
   static_assert(sizeof(T) <= 16);
