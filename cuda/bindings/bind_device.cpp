@@ -20,7 +20,10 @@ int attribute(int device, cudaDeviceAttr which) {
 }
 
 py::dict device_attributes(int device) {
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, device), "device_attributes");
   py::dict d;
+  d["name"] = std::string(properties.name);
   d["capability"] = py::make_tuple(attribute(device, cudaDevAttrComputeCapabilityMajor),
                                    attribute(device, cudaDevAttrComputeCapabilityMinor));
   d["multiprocessors"] = attribute(device, cudaDevAttrMultiProcessorCount);

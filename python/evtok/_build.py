@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from evtok import _core
+from evtok.cuda import facts
 
 #: Optional packages, by the extra that brings them.
 OPTIONAL = {
@@ -26,7 +27,8 @@ def build_config() -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain values, for printing or JSON. Nothing optional is imported; versions come from package metadata.
+        Plain values, for printing or JSON. Nothing optional is imported; versions come from package metadata. "cuda"
+        tells of the build alone; ``evtok info`` asks the driver for devices too.
     """
     return {
         "version": _core.version,
@@ -42,6 +44,7 @@ def build_config() -> dict[str, Any]:
         "isas_available": _core.available_isas(),
         "threads": _core.default_threads(),
         "cpus": _core.available_cpus(),
+        "cuda": facts.build_facts(),
         "optional": {extra: {name: _version(name) for name in names} for extra, names in OPTIONAL.items()},
     }
 

@@ -36,17 +36,30 @@ def info(
 ) -> None:
     """Say what this build is and what this machine offers."""
     from evtok import build_config
+    from evtok.cuda.facts import facts as cuda_facts
 
-    facts = build_config()
+    facts = build_config() | {"cuda": cuda_facts()}
     if as_json:
         print(json.dumps(facts, indent=1))
         return
     for name, value in facts.items():
-        if name != "optional":
+        if name not in ("cuda", "optional"):
             print(f"{name:18s} {', '.join(value) if isinstance(value, list) else value}")
+    for line in _cuda_lines(facts["cuda"]):
+        print(f"{'cuda':18s} {line}")
     for extra, packages in facts["optional"].items():
         found = ", ".join(f"{package} {version or '-'}" for package, version in packages.items())
         print(f"{'[' + extra + ']':18s} {found}")
+
+
+def _cuda_lines(cuda: dict[str, Any]) -> list[str]:
+    built = [f"toolkit {cuda['toolkit']}"] if cuda["toolkit"] is not None else []
+    off = [f"off: {cuda['why_off']}"] if "why_off" in cuda else []
+    devices = [
+        f"device {k}: {one['name']}, capability {one['capability']}, {one['multiprocessors']} multiprocessors"
+        for k, one in enumerate(cuda["devices"])
+    ]
+    return built + off + devices
 
 
 @app.command("fit-tokenizer")

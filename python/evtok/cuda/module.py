@@ -24,7 +24,7 @@ def load() -> Any:
         This process was forked from one that has used CUDA.
     """
     global _user
-    module = _imported()
+    module = imported()
     if _user is None:
         _user = os.getpid()
     elif _user != os.getpid():
@@ -38,13 +38,20 @@ def load() -> Any:
 def why_off() -> str | None:
     """Say why no GPU can be used, or None where one can. Touches the driver, not a device."""
     try:
-        devices = _imported().device_count()
+        devices = load().device_count()  # a driver that was asked does not survive a fork either
     except (MissingBackendError, RuntimeError) as error:
         return str(error)
     return None if devices else "no CUDA device is visible"
 
 
-def _imported() -> Any:
+def imported() -> Any:
+    """Return the module `evtok._cuda`; neither driver nor device is touched.
+
+    Raises
+    ------
+    MissingBackendError
+        As `load` does.
+    """
     try:
         module = importlib.import_module("evtok._cuda")
     except ImportError as error:

@@ -1,0 +1,26 @@
+# Addresses are integers: of device memory, or of a stream (0: the default one). Nothing here waits for the device
+# unless its name says so.
+from typing import Any
+
+version: str
+emulated: bool
+toolkit: str  # such as "13.0"; "" where emulated
+
+# ---- devices ----
+
+def device_count() -> int: ...
+def device_attributes(device: int) -> dict[str, Any]: ...
+def use_device(device: int) -> None: ...
+def synchronize(stream: int) -> None: ...
+def synchronize_device() -> None: ...
+def clear_statuses(statuses: int, n: int, stream: int) -> None: ...
+def set_order(seed: int) -> None: ...  # of an emulated module alone
+
+# ---- one function for each kernel ----
+
+def digitize_float32(
+    x: int, n: int, edges: int, n_edges: int, right: bool, falling: bool, codes: int, stream: int
+) -> None: ...
+def digitize_float64(
+    x: int, n: int, edges: int, n_edges: int, right: bool, falling: bool, codes: int, stream: int
+) -> None: ...
