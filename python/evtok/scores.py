@@ -68,6 +68,8 @@ class Scores:
         """
         where = Path(path)
         pa = require("pyarrow", extra="io")
+        if where.exists() and not where.is_file():  # a pipe would be waited for, a device read without end
+            raise ShardError(f"{where}: expected a regular file, as `evtok score` writes it")
         try:
             with where.open("rb") as opened:
                 file = _parquet(opened, where)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import evtok
 from evtok.errors import EvtokError
 from evtok.io import load_schema
 from evtok.jobs.documents import unseal
 from evtok.jobs.score_file import ScoreFacts
+from evtok.report import samples
+from evtok.report.score_report import _require_replaceable
 from evtok.tokenizers import BinnedTokenizer, Feature, Uniform, load_tokenizer
 
 HOSTILE = {
@@ -100,3 +103,46 @@ def test_p45_what_is_no_file(tmp_path: Path, name: str, kind: str) -> None:
         path.mkdir()
     with pytest.raises(EvtokError):
         load_schema(path) if name == "schema.json" else load_tokenizer(folder)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_p45_pipes_and_devices_where_evtok_looks_before_it_reads_or_writes(tmp_path: Path, kind: str) -> None:
+    """The manifest of a report that was begun, a file of scores, an artefact and a page to be replaced."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(
+        pa.table({"Jet_pt": pa.array([[1.0], [3.0]], pa.list_(pa.float32()))}), tmp_path / "in.parquet"
+    )
+    schema = {
+        "name": "jets",
+        "formats": ["parquet"],
+        "objects": [{"collection": "Jet", "columns": {"pt": "pt"}}],
+    }
+    tokenizer = BinnedTokenizer({"pt": Feature("pt", Uniform(4, 0, 5))})
+    evtok.tokenize_files(tmp_path / "in.parquet", tokenizer, tmp_path / "job", schema=schema)
+    dataset = evtok.TokenDataset(tmp_path / "job")
+    tokenizer.save(tmp_path / "tok")
+
+    def plant(path: Path) -> Path:
+        path.unlink(missing_ok=True)
+        if kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("/dev/zero")
+        return path
+
+    plant(tmp_path / "job" / "manifest.json")
+    with pytest.raises(EvtokError, match=r"manifest\.json"):
+        samples._read_job(dataset, {}, schema, 10, 1)
+    for read in (evtok.TokenDataset, evtok.verify):
+        try:
+            found = read(tmp_path / "job")
+        except EvtokError:
+            continue
+        assert not found.ok
+    with pytest.raises(EvtokError, match="expected a regular file"):
+        evtok.Scores.read(plant(tmp_path / "scores.parquet"))
+    plant(tmp_path / "tok" / "config.json")
+    with pytest.raises(EvtokError, match="not an evtok artefact"):
+        tokenizer.save(tmp_path / "tok")
+    with pytest.raises(EvtokError, match="no regular file"):
+        _require_replaceable(plant(tmp_path / "page.html"))

@@ -20,7 +20,8 @@ from evtok.errors import FingerprintError, InvalidEventsError
 from evtok.events import Events
 from evtok.io import open_events
 from evtok.jobs import manifest as manifests
-from evtok.jobs.manifest import Manifest
+from evtok.jobs.durable import OutputFolder
+from evtok.jobs.manifest import Manifest, require_manifest
 from evtok.jobs.plan import PlannedInput
 from evtok.jobs.record import Counts
 from evtok.tokenizers import BinnedTokenizer, event_features
@@ -142,8 +143,8 @@ def _require_bins(dataset: TokenDataset) -> BinnedTokenizer:
 def _read_job(
     dataset: TokenDataset, processes: Mapping[str, Process], schema: Any, max_events: int, seed: int
 ) -> Job:
-    path = dataset.folder / manifests.NAME
-    manifest = Manifest.from_bytes(path.read_bytes(), str(path))
+    with OutputFolder(dataset.folder, create=False) as folder:  # refuses links, pipes and devices
+        manifest = require_manifest(folder.read(manifests.NAME), str(folder.path / manifests.NAME))
     samples, start = [], 0
     for planned, counts in zip(manifest.plan.inputs, manifest.files, strict=True):
         stop = start + min(counts.written, max_events)

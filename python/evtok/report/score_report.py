@@ -178,6 +178,8 @@ def _right_detector(scored: Scored, given: Detector | str | os.PathLike[str]) ->
 def _require_replaceable(path: Path) -> None:
     if path.is_dir():
         raise EvtokError(f"{path}: is a folder; name the file to write, such as {path / 'report.html'}")
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise EvtokError(f"{path}: is no regular file, and cannot be replaced by a page; write elsewhere")
     if path.exists():
         with path.open("rb") as file:
             beginning = file.read(len(_BEGINNING))

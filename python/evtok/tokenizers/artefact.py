@@ -111,6 +111,7 @@ def _require_replaceable(target: Path) -> None:
     try:
         mine = (
             sorted(entry.name for entry in target.iterdir()) == sorted((CONFIG, TENSORS))
+            and (target / CONFIG).is_file()  # a pipe would be waited for
             and (target / CONFIG).stat().st_size <= _MAX_CONFIG_BYTES
             and json.loads((target / CONFIG).read_bytes()).get("format") == FORMAT
         )
