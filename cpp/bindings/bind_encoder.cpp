@@ -199,6 +199,22 @@ py::array_t<float> pass_nll(const MaskedTokenNetwork& network, const In<int32_t>
   return nll;
 }
 
+py::array_t<float> surprise(const MaskedTokenNetwork& network, const In<int32_t>& ids,
+                            const In<int64_t>& offsets, const In<bool>& is_scored, bool hides, int threads) {
+  const TokenEvents events = events_of(ids, offsets);
+  require_1d(is_scored, "is_scored", network.n_tokens());
+  const int64_t n_tokens = ids.shape(0);
+  const auto* scored = static_cast<const uint8_t*>(py::array(is_scored).data());  // any byte may be True
+  py::array_t<float> out(n_tokens);
+  float* to = out.mutable_data();
+  {
+    const py::gil_scoped_release release;  // raw pointers only from here
+    require_offsets(events.offsets, events.n_events, n_tokens);
+    network.surprise(events, scored, hides, threads, to);
+  }
+  return out;
+}
+
 }  // namespace
 
 void bind_encoder(py::module_& m) {
@@ -218,7 +234,11 @@ void bind_encoder(py::module_& m) {
       .def("pass_nll", &pass_nll, py::arg("ids").noconvert(), py::arg("offsets").noconvert(),
            py::arg("pass_events").noconvert(), py::arg("asked_offsets").noconvert(),
            py::arg("asked_places").noconvert(), py::arg("hides"), py::arg("threads"),
-           "Negative log-likelihoods (n_asked,) of the tokens that the passes ask about.");
+           "Negative log-likelihoods (n_asked,) of the tokens that the passes ask about.")
+      .def("surprise", &surprise, py::arg("ids").noconvert(), py::arg("offsets").noconvert(),
+           py::arg("is_scored").noconvert(), py::arg("hides"), py::arg("threads"),
+           "The same of each token whose id is scored (n_tokens,), from a pass of its own that hides it, or, "
+           "unless `hides`, from the one pass of its event; 0 for the others.");
 }
 
 }  // namespace evtok::bindings

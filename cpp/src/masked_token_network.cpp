@@ -15,8 +15,7 @@
 namespace evtok {
 namespace {
 
-constexpr int64_t kGroupRows = 2048;   // rows of the copies that share one thread's first layer
-constexpr int64_t kAskedRows = 16384;  // hidden rows that wait for the head
+constexpr int64_t kGroupRows = 2048;  // rows of the copies that share one thread's first layer
 constexpr int64_t kNeverIgnored = -1;
 
 // Rows (n, width), so many floats apart.
@@ -271,56 +270,51 @@ private:
   std::vector<int64_t> starts_, asked_starts_, sources_;
 };
 
-void MaskedTokenNetwork::pass_nll(const TokenEvents& events, const TokenPasses& passes, int threads,
-                                  float* nll) const {
-  check(events, passes);
+// Passes first to last - 1, whose asked rows wait for the head together, in groups for the threads. Writes
+// nll of what these ask for.
+void MaskedTokenNetwork::run_block(const TokenEvents& events, const TokenPasses& passes, int64_t first,
+                                   int64_t last, int threads, float* nll) const {
+  if (first == last) return;
   const Isa isa = active_isa();  // of this thread; those of the pool are not forced
-  const int64_t width = encoder_.shape().width;
-  std::vector<float> hidden;
-  std::vector<int64_t> targets, groups;  // the first pass of each group
-  for (int64_t done = 0; done < passes.n_passes;) {
-    // Passes whose asked rows wait for the head together, in groups for the threads.
-    int64_t end = done, total = 0;
-    const int64_t first_asked = passes.asked_offsets[done];
-    const auto rows_of = [&](int64_t pass) {
-      return events.offsets[passes.events[pass] + 1] - events.offsets[passes.events[pass]];
-    };
-    do total += rows_of(end++);
-    while (end < passes.n_passes && passes.asked_offsets[end + 1] - first_asked <= kAskedRows);
-    // A single event is shared out too, though no tile is full then.
-    const int64_t n_threads = checked_threads(threads);
-    const int64_t fewest = std::min(encoder_.tile_rows(), total / n_threads + 1);
-    const int64_t wanted = std::clamp(total / (4 * n_threads), fewest, kGroupRows);
-    groups.assign(1, done);
-    for (int64_t pass = done, rows = 0; pass < end; ++pass) {
-      if (rows > 0 && rows + rows_of(pass) > wanted) {
-        groups.push_back(pass);
-        rows = 0;
-      }
-      rows += rows_of(pass);
+  const int64_t width = encoder_.shape().width, first_asked = passes.asked_offsets[first];
+  const auto rows_of = [&](int64_t pass) {
+    return events.offsets[passes.events[pass] + 1] - events.offsets[passes.events[pass]];
+  };
+  int64_t total = 0;
+  for (int64_t pass = first; pass < last; ++pass) total += rows_of(pass);
+  // A single event is shared out too, though no tile is full then.
+  const int64_t n_threads = checked_threads(threads);
+  const int64_t fewest = std::min(encoder_.tile_rows(), total / n_threads + 1);
+  const int64_t wanted = std::clamp(total / (4 * n_threads), fewest, kGroupRows);
+  std::vector<int64_t> groups{first};  // the first pass of each
+  for (int64_t pass = first, rows = 0; pass < last; ++pass) {
+    if (rows > 0 && rows + rows_of(pass) > wanted) {
+      groups.push_back(pass);
+      rows = 0;
     }
-    groups.push_back(end);
-
-    const int64_t n_asked = passes.asked_offsets[end] - first_asked;
-    hidden.resize(static_cast<size_t>(n_asked * width));
-    parallel_for(static_cast<int64_t>(groups.size()) - 1, 1, threads, [&](int64_t begin, int64_t last) {
-      const ThreadLease<EncoderTile> tile;
-      const ThreadLease<GroupRows> rows;
-      (*tile).use(encoder_, isa);
-      for (int64_t k = begin; k < last; ++k) {
-        const int64_t first = groups[static_cast<size_t>(k)];
-        Group(*this, events, passes, first, groups[static_cast<size_t>(k) + 1], *tile, *rows)
-            .run(hidden.data() + (passes.asked_offsets[first] - first_asked) * width);
-      }
-    });
-    targets.clear();
-    for (int64_t pass = done; pass < end; ++pass)
-      for (int64_t k = passes.asked_offsets[pass]; k < passes.asked_offsets[pass + 1]; ++k)
-        targets.push_back(events.ids[events.offsets[passes.events[pass]] + passes.asked_places[k]]);
-    // No row is refused: the constructor has seen to that.
-    head_.nll({hidden.data(), targets.data(), n_asked, kNeverIgnored}, threads, nll + first_asked);
-    done = end;
+    rows += rows_of(pass);
   }
+  groups.push_back(last);
+
+  const int64_t n_asked = passes.asked_offsets[last] - first_asked;
+  std::vector<float> hidden(static_cast<size_t>(n_asked * width));
+  parallel_for(static_cast<int64_t>(groups.size()) - 1, 1, threads, [&](int64_t begin, int64_t end) {
+    const ThreadLease<EncoderTile> tile;
+    const ThreadLease<GroupRows> rows;
+    (*tile).use(encoder_, isa);
+    for (int64_t k = begin; k < end; ++k) {
+      const int64_t pass = groups[static_cast<size_t>(k)];
+      Group(*this, events, passes, pass, groups[static_cast<size_t>(k) + 1], *tile, *rows)
+          .run(hidden.data() + (passes.asked_offsets[pass] - first_asked) * width);
+    }
+  });
+  std::vector<int64_t> targets;
+  targets.reserve(static_cast<size_t>(n_asked));
+  for (int64_t pass = first; pass < last; ++pass)
+    for (int64_t k = passes.asked_offsets[pass]; k < passes.asked_offsets[pass + 1]; ++k)
+      targets.push_back(events.ids[events.offsets[passes.events[pass]] + passes.asked_places[k]]);
+  // No row is refused: the constructor has seen to that.
+  head_.nll({hidden.data(), targets.data(), n_asked, kNeverIgnored}, threads, nll);
 }
 
 }  // namespace evtok

@@ -274,6 +274,49 @@ void test_refused() {
 // ---- passes
 // ------------------------------------------------------------------------------------------------
 
+// Against the passes that it stands for, with ids of which some are not scored; `few` events n_repeats times.
+void test_surprise(const MaskedTokenNetwork& network, const TokenEvents& few, bool hides, int64_t n_repeats) {
+  const int64_t n_few = few.offsets[few.n_events];
+  std::vector<uint8_t> is_scored(static_cast<size_t>(network.n_tokens()), 1);
+  is_scored[3] = is_scored[17] = 0;
+  std::vector<int32_t> ids, places;
+  std::vector<int64_t> offsets{0}, events, asked{0}, at;
+  for (int64_t repeat = 0; repeat < n_repeats; ++repeat)
+    for (int64_t k = 0; k < few.n_events; ++k) {
+      const int64_t event = std::ssize(offsets) - 1;
+      for (int64_t i = few.offsets[k]; i < few.offsets[k + 1]; ++i) {
+        ids.push_back(few.ids[i]);
+        if (is_scored[static_cast<size_t>(ids.back())] == 0) continue;
+        at.push_back(std::ssize(ids) - 1);
+        places.push_back(static_cast<int32_t>(i - few.offsets[k]));
+        if (!hides && !events.empty() && events.back() == event) {
+          ++asked.back();
+          continue;
+        }
+        events.push_back(event);
+        asked.push_back(std::ssize(places));
+      }
+      offsets.push_back(std::ssize(ids));
+    }
+  // The passes of the first turn, whose bits all others have.
+  const auto n_passes = static_cast<int64_t>(
+      std::find_if(events.begin(), events.end(), [&](int64_t event) { return event >= few.n_events; }) -
+      events.begin());
+  Floats nll(static_cast<size_t>(asked[static_cast<size_t>(n_passes)])), expected(ids.size());
+  network.pass_nll(few, {events.data(), asked.data(), places.data(), n_passes, hides}, 1, nll.data());
+  for (size_t k = 0; k < at.size(); ++k) expected[static_cast<size_t>(at[k])] = nll[k % nll.size()];
+  const TokenEvents all{ids.data(), offsets.data(), std::ssize(offsets) - 1};
+  Floats found(ids.size(), 1.0F);
+  network.surprise(all, is_scored.data(), hides, 2, found.data());
+  CHECK(same(expected, found));
+
+  const std::vector<uint8_t> none(is_scored.size(), 0);
+  network.surprise(few, none.data(), hides, 1, found.data());
+  CHECK(std::all_of(found.begin(), found.begin() + n_few, [](float x) { return x == 0; }));
+  const int64_t zero = 0;
+  network.surprise({nullptr, &zero, 0}, none.data(), hides, 1, nullptr);
+}
+
 void test_passes(Isa isa) {
   Random random(5);
   constexpr int64_t kTokens = 21, kMask = 22;
@@ -333,11 +376,20 @@ void test_passes(Isa isa) {
           network.pass_nll(tokens, passes, threads, found.data());
           CHECK(same(expected, found));
         }
+        test_surprise(network, tokens, hides, 1);
+        if (n_layers == 1 && norm_first) {  // several blocks of events of one and two tokens
+          const std::vector<int64_t> short_offsets{0, 1, 3, 4};
+          test_surprise(network, {ids.data(), short_offsets.data(), 3}, hides, kAskedRows / 2);
+        }
         unforce_isa();
 
         const MaskedTokenNetwork shorter(encoder, embedding.data(), 23, positions.data(), 99, head, kMask);
+        const std::vector<uint8_t> all(kTokens, 1);
+        Floats surprise(ids.size());
         CHECK_THROWS(shorter.pass_nll(tokens, passes, 1, found.data()), std::invalid_argument);
+        CHECK_THROWS(shorter.surprise(tokens, all.data(), hides, 1, surprise.data()), std::invalid_argument);
         ids[7] = 23;
+        CHECK_THROWS(network.surprise(tokens, all.data(), hides, 1, surprise.data()), std::invalid_argument);
         CHECK_THROWS(network.pass_nll(tokens, passes, 1, found.data()), std::invalid_argument);
         ids[7] = 21;  // is embedded, but the head does not know it
         CHECK_THROWS(network.pass_nll(tokens, passes, 1, found.data()), std::invalid_argument);

@@ -274,6 +274,14 @@ class MaskedTokenNetwork:
         hides: bool,
         threads: int,
     ) -> npt.NDArray[np.float32]: ...
+    def surprise(
+        self,
+        ids: npt.NDArray[np.int32],
+        offsets: npt.NDArray[np.int64],
+        is_scored: npt.NDArray[np.bool_],
+        hides: bool,
+        threads: int,
+    ) -> npt.NDArray[np.float32]: ...
 
 def nll_from_logits(
     logits: npt.NDArray[np.float32],

@@ -133,7 +133,7 @@ class Tokens:
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """int64 (n_events,): tokens in each event."""
-        return np.diff(self._offsets)
+        return np.asarray(self._offsets[1:] - self._offsets[:-1])
 
     @property
     def fingerprint(self) -> str:

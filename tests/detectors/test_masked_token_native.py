@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from evtok import Tokens, last_backend
 from evtok.detectors import DeepSVDD, MaskedTokenDetector, load_detector
 from evtok.detectors.masked_token_masks import passes
+from evtok.detectors.masked_token_native import NativeScorer
 from evtok.detectors.masked_token_settings import MaskingSettings
-from evtok.detectors.ragged_passes import cut, ragged_passes
+from evtok.detectors.ragged_passes import cut, random_passes
 from evtok.detectors.sinusoids import sinusoids
 from evtok.errors import ArtefactError, MissingBackendError
 from evtok.tokenizers import artefact
@@ -47,13 +49,32 @@ def tokens() -> Tokens:
 # ---- the plan of passes -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_ragged_passes_are_those_of_rectangles(form: str, tokens: Tokens) -> None:
-    settings = MaskingSettings(score_form=form, mask_fraction=0.3, n_masks=5, mask_seed=2)  # type: ignore[arg-type]
-    ids = tokens.ids.astype(np.int32)
+def rectangles(
+    tokens: Tokens, scored: npt.NDArray[np.bool_], settings: MaskingSettings
+) -> list[list[list[int]]]:
+    """Return for each event its passes, each as the places that it asks about, by the masks of rectangles."""
+    rows = [tokens[event].astype(np.int64)[None] for event in range(len(tokens))]
+    return [
+        [
+            np.flatnonzero(one).tolist()
+            for part in passes(row, scored[row], settings, 99)
+            for one in part.asked
+        ]
+        for row in rows
+    ]
+
+
+def some_scored(tokens: Tokens) -> npt.NDArray[np.bool_]:
+    """Return ids of which some are not scored, but one of each event is."""
     scored = np.random.default_rng(0).random(TOKENIZER.vocab_size) < 0.7
-    scored[ids[tokens.offsets[:-1]]] = True
-    plan = ragged_passes(ids, tokens.offsets, scored[ids], settings)
+    scored[tokens.ids[tokens.offsets[:-1]]] = True
+    return scored
+
+
+def test_random_passes_are_those_of_rectangles(tokens: Tokens) -> None:
+    settings = MaskingSettings(score_form="random-masks", mask_fraction=0.3, n_masks=5, mask_seed=2)
+    ids, scored = tokens.ids.astype(np.int32), some_scored(tokens)
+    plan = random_passes(ids, tokens.offsets, scored[ids], settings)
     assert [one.dtype.name for one in (plan.events, plan.asked_offsets, plan.places)] == [
         "int64",
         "int64",
@@ -62,26 +83,59 @@ def test_ragged_passes_are_those_of_rectangles(form: str, tokens: Tokens) -> Non
     assert plan.asked_offsets[0] == 0
     assert plan.asked_offsets[-1] == len(plan.places)
     assert (np.diff(plan.asked_offsets) > 0).all()
-    found: dict[int, list[list[int]]] = {}
+    found: list[list[list[int]]] = [[] for _ in range(len(tokens))]
     for k, event in enumerate(plan.events.tolist()):
         asked = plan.places[plan.asked_offsets[k] : plan.asked_offsets[k + 1]].tolist()
         assert asked == sorted(set(asked))
-        found.setdefault(event, []).append(asked)
-    assert sorted(found) == list(range(len(tokens)))
+        found[event].append(asked)
     assert (np.diff(plan.events) >= 0).all()
-    for event, asked in found.items():
-        row = tokens[event].astype(np.int64)[None]
-        expected = [
-            np.flatnonzero(one).tolist()
-            for part in passes(row, scored[row], settings, 99)
-            for one in part.asked
-        ]
-        assert asked == expected
+    assert found == rectangles(tokens, scored, settings)
     np.testing.assert_array_equal(
         plan.tokens(tokens.offsets),
         [tokens.offsets[e] + p for k, e in enumerate(plan.events)
          for p in plan.places[plan.asked_offsets[k] : plan.asked_offsets[k + 1]]],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["pseudo-likelihood", "single-pass"])
+def test_the_kernel_makes_the_passes_of_rectangles(
+    form: str, detector: MaskedTokenDetector, tokens: Tokens
+) -> None:
+    settings = MaskingSettings(score_form=form)  # type: ignore[arg-type]
+    ids, scored = tokens.ids.astype(np.int32), some_scored(tokens)
+    hides = form == "pseudo-likelihood"
+    scorer = detector._prepared("native")
+    assert isinstance(scorer, NativeScorer)
+    expected = np.zeros(len(ids), np.float32)
+    for event, of_event in enumerate(rectangles(tokens, scored, settings)):
+        begin, end = tokens.offsets[event : event + 2]
+        offsets = np.array([0, end - begin])
+        for asked in of_event:
+            places = np.array(asked, np.int32)
+            one = np.array([0, len(places)]), places, hides, 1
+            nll = scorer._network.pass_nll(ids[begin:end], offsets, np.zeros(1, np.int64), *one)
+            expected[begin + places] = nll
+    for threads in (1, 2):
+        found = scorer._network.surprise(ids, tokens.offsets, scored, hides, threads)
+        np.testing.assert_array_equal(found, expected)
+    assert (expected[~scored[ids]] == 0).all()
+
+
+def test_the_kernel_refuses_what_does_not_fit(detector: MaskedTokenDetector) -> None:
+    scorer = detector._prepared("native")
+    assert isinstance(scorer, NativeScorer)
+    scored, offsets = np.ones(TOKENIZER.vocab_size, np.bool_), np.array([0, 3])
+    ids = np.full(3, 5, np.int32)
+    call = scorer._network.surprise
+    assert call(ids, offsets, scored, True, 1).shape == (3,)
+    with pytest.raises(ValueError, match=r"^is_scored: expected shape"):
+        call(ids, offsets, scored[:-1], True, 1)
+    with pytest.raises(ValueError, match=r"^offsets: expected to go from 0 to the 3 rows"):
+        call(ids, np.array([0, 4]), scored, True, 1)
+    with pytest.raises(ValueError, match=r"^ids: place 1: expected 0 to"):
+        call(np.array([5, -1, 5], np.int32), offsets, scored, True, 1)
+    with pytest.raises(TypeError):
+        call(ids, offsets, scored.view(np.uint8), True, 1)
 
 
 def test_chunks_are_whole_events_of_bounded_size() -> None:

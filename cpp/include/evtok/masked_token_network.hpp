@@ -34,6 +34,9 @@ struct TokenPasses {
   bool hides;
 };
 
+/// Hidden rows that wait for the head together, about as many: passes are done in blocks of so many.
+inline constexpr int64_t kAskedRows = 16384;
+
 class MaskedTokenNetwork {
 public:
   /// Copies embedding (n_embeddings, width) and positions (max_length, width), or none where that is null;
@@ -43,10 +46,18 @@ public:
                      const float* positions, int64_t max_length, const TokenHead& head, int64_t mask_id);
 
   int64_t width() const { return encoder_.shape().width; }
+  /// Ids that the head tells apart.
+  int64_t n_tokens() const { return head_.n_tokens(); }
 
   /// Writes nll (asked_offsets[n_passes],) of the tokens that are asked about. Throws std::invalid_argument
   /// for ids, offsets or passes out of range, and events longer than the positions.
   void pass_nll(const TokenEvents& events, const TokenPasses& passes, int threads, float* nll) const;
+
+  /// Writes the surprise (offsets[n_events],) of each token whose id is scored, is_scored (n_tokens(),) not
+  /// 0, and 0 for the others: from a pass of its own that hides it, or, unless `hides`, from the one pass of
+  /// its event. Throws std::invalid_argument for ids out of range, and events longer than the positions.
+  void surprise(const TokenEvents& events, const uint8_t* is_scored, bool hides, int threads,
+                float* surprise) const;
 
 private:
   class Group;
@@ -54,6 +65,8 @@ private:
   void check(const TokenEvents& events) const;
   void check(const TokenEvents& events, const TokenPasses& passes) const;
   void embed(int64_t id, int64_t place, float* row) const;
+  void run_block(const TokenEvents& events, const TokenPasses& passes, int64_t first, int64_t last,
+                 int threads, float* nll) const;
 
   const Encoder& encoder_;
   const TokenHead& head_;

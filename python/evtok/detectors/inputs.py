@@ -94,6 +94,7 @@ class TokenInputs(Inputs[Tokens]):
         if not tokenizer.is_fitted:
             raise ValueError("tokenizer: expected one that is fitted; call its fit first")
         self.tokenizer = tokenizer
+        self._sized = ("", 0)
 
     @classmethod
     def of(cls, given: Tokenizer | TokenInputs) -> TokenInputs:
@@ -119,11 +120,11 @@ class TokenInputs(Inputs[Tokens]):
             raise FingerprintError("data: tokens that do not say which tokenizer made them cannot be scored")
         self.tokenizer.require_own(tokens)
         valid = self._valid(tokens)
-        wrong = np.flatnonzero(~valid)
-        if not wrong.size:
+        if np.count_nonzero(valid) == len(valid):
             return Read(tokens, valid)
         if on_invalid == "raise":
-            raise InvalidEventsError(f"data: event {wrong[0]} {self._fault(tokens[int(wrong[0])])}")
+            wrong = int(np.argmin(valid))
+            raise InvalidEventsError(f"data: event {wrong} {self._fault(tokens[wrong])}")
         return Read(tokens.select(valid), valid)
 
     def _tokens(self, data: Any, on_invalid: OnInvalid) -> Tokens:
@@ -145,11 +146,20 @@ class TokenInputs(Inputs[Tokens]):
 
     def _valid(self, tokens: Tokens) -> npt.NDArray[np.bool_]:
         ids = tokens.ids
-        wrong = (ids < 0) | (ids >= self.tokenizer.vocab_size)
+        wrong = (ids < 0) | (ids >= self._vocab_size)
         valid = tokens.lengths > 0
-        if wrong.any():
+        if np.count_nonzero(wrong):  # `any` takes five times as long for a single event
             valid[np.searchsorted(tokens.offsets, np.flatnonzero(wrong), side="right") - 1] = False
         return valid
+
+    @property
+    def _vocab_size(self) -> int:
+        """That of the tokenizer, which works it out each time; kept for as long as its fingerprint stays."""
+        fingerprint, size = self._sized
+        if fingerprint != self.tokenizer.fingerprint:
+            size = self.tokenizer.vocab_size
+            self._sized = (self.tokenizer.fingerprint, size)
+        return size
 
     def _fault(self, ids: npt.NDArray[Any]) -> str:
         size = self.tokenizer.vocab_size

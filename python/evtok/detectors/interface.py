@@ -184,7 +184,7 @@ class Detector(ABC):
         check_on_invalid(on_invalid)
         read = self._read(data, on_invalid)
         scores = np.full(len(read.valid), np.nan, np.float32)
-        if read.valid.any():
+        if np.count_nonzero(read.valid):
             scores[read.valid] = self._score(read.data, chosen, threads or 0)
         return scores
 
@@ -192,7 +192,7 @@ class Detector(ABC):
         """Return what `inputs` reads, without the events that this detector cannot use."""
         read = self.inputs.read(data, on_invalid=on_invalid)
         unusable, why = self._unusable(read.data)
-        if not unusable.any():
+        if not np.count_nonzero(unusable):
             return read
         if on_invalid == "raise":
             event = np.flatnonzero(read.valid)[unusable.argmax()]

@@ -164,12 +164,10 @@ class MaskedTokenDetector(TokenDetector):
 
     def _unusable(self, data: Tokens) -> tuple[npt.NDArray[np.bool_], str]:
         unusable, why = super()._unusable(data)
-        if unusable.any():
-            return unusable | (data.lengths > self.network.max_length), why
-        return (
-            data.lengths > self.network.max_length,
-            f"has more tokens than the {self.network.max_length} of max_length",
-        )
+        too_long = data.lengths > self.network.max_length
+        if np.count_nonzero(unusable):
+            return unusable | too_long, why
+        return too_long, f"has more tokens than the {self.network.max_length} of max_length"
 
     # ---- fitting ----------------------------------------------------------------------------------------------
 

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from evtok import _backend, _core
 from evtok.detectors.masked_token_settings import TOO_LARGE, MaskingSettings, NetworkSettings
 from evtok.detectors.native_encoder import encoder_of
-from evtok.detectors.ragged_passes import cut, ragged_passes
+from evtok.detectors.ragged_passes import cut, random_passes
 from evtok.detectors.sinusoids import sinusoids
 from evtok.errors import ArtefactError
 from evtok.tokens import Tokens
 
-#: Of the plan of passes: so many tokens of passes at a time, which bounds its memory. The kernel has tiles of its own.
+#: Of the plan of random masks: so many tokens of passes at a time, which bounds its memory.
 MOST = 1 << 18
 
 
@@ -77,38 +77,37 @@ class NativeScorer:
             A network whose numbers overflow.
         """
         ids = np.ascontiguousarray(tokens.ids, np.int32)
-        is_scored = self.is_scored[ids]
-        surprise = np.zeros(len(ids), np.float32)
-        drawn = settings.score_form == "random-masks"
-        for events in cut(tokens.lengths * (settings.n_masks if drawn else 1), MOST):
-            offsets = tokens.offsets[events.start : events.stop + 1]
-            chunk = slice(int(offsets[0]), int(offsets[-1]))
-            surprise[chunk] = self._of_chunk(
-                ids[chunk], offsets - offsets[0], is_scored[chunk], settings, threads
-            )
+        if settings.score_form == "random-masks":
+            surprise = self._mean_of_masks(ids, tokens.offsets, settings, threads)
+        else:
+            hides = settings.score_form == "pseudo-likelihood"
+            surprise = self._network.surprise(ids, tokens.offsets, self.is_scored, hides, threads)
         if not np.isfinite(surprise).all():
             raise ArtefactError(TOO_LARGE)
         _backend.used_native()
         return surprise
 
-    def _of_chunk(
+    def _mean_of_masks(
         self,
         ids: npt.NDArray[np.int32],
         offsets: npt.NDArray[np.int64],
-        is_scored: npt.NDArray[np.bool_],
         settings: MaskingSettings,
         threads: int,
     ) -> npt.NDArray[np.float32]:
-        passes = ragged_passes(ids, offsets, is_scored, settings)
-        found = self._network.pass_nll(
-            ids, offsets, passes.events, passes.asked_offsets, passes.places, passes.hides, threads
-        )
-        asked = passes.tokens(offsets)
-        if settings.score_form != "random-masks":  # each is asked about once
-            surprise = np.zeros(len(ids), np.float32)
-            surprise[asked] = found
-            return surprise
-        with _core.FloatEnvironment(), np.errstate(invalid="ignore"):
-            total = np.bincount(asked, found, len(ids))  # in float64, pass after pass
-            count = np.bincount(asked, minlength=len(ids))
-            return np.divide(total, count, out=total, where=count > 0).astype(np.float32)
+        """Return the mean over the random masks that hide a token (n_tokens,), a chunk of events at a time."""
+        is_scored = self.is_scored[ids]
+        surprise = np.zeros(len(ids), np.float32)
+        for events in cut(np.diff(offsets) * settings.n_masks, MOST):
+            of_chunk = offsets[events.start : events.stop + 1]
+            chunk = slice(int(of_chunk[0]), int(of_chunk[-1]))
+            of_chunk = of_chunk - of_chunk[0]
+            passes = random_passes(ids[chunk], of_chunk, is_scored[chunk], settings)
+            found = self._network.pass_nll(
+                ids[chunk], of_chunk, passes.events, passes.asked_offsets, passes.places, True, threads
+            )
+            asked = passes.tokens(of_chunk)
+            with _core.FloatEnvironment(), np.errstate(invalid="ignore"):
+                total = np.bincount(asked, found, chunk.stop - chunk.start)  # in float64, pass after pass
+                count = np.bincount(asked, minlength=len(total))
+                surprise[chunk] = np.divide(total, count, out=total, where=count > 0)
+        return surprise

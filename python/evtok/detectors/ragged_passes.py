@@ -1,6 +1,7 @@
-"""The passes through the network over ragged events: the same as those of masked_token_masks.py, without rectangles.
+"""Random masks of ragged events: the same as those of masked_token_masks.py, without rectangles.
 
-In: ids and offsets of a chunk of events. Out: for each pass its event, and the places that it is asked about.
+In: ids and offsets of a chunk of events. Out: for each pass its event, and the places that it hides. Passes that hide
+each token in turn, or none, need no plan: the kernel makes them (`cpp/include/evtok/masked_token_network.hpp`).
 """
 
 from __future__ import annotations
@@ -24,31 +25,30 @@ class RaggedPasses:
     events : int64 (n_passes,)
         The event of each pass, ascending.
     asked_offsets : int64 (n_passes + 1,)
-        Pass p is asked about ``places[asked_offsets[p]:asked_offsets[p + 1]]``, at least one.
+        Pass p hides ``places[asked_offsets[p]:asked_offsets[p + 1]]``, at least one.
     places : int32 (n_asked,)
         Places in the event, ascending in each pass.
-    hides : bool
-        Whether these are hidden.
     """
 
     events: npt.NDArray[np.int64]
     asked_offsets: npt.NDArray[np.int64]
     places: npt.NDArray[np.int32]
-    hides: bool
 
     def tokens(self, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the place among all ids of what is asked (n_asked,); `offsets` are those of the events."""
+        """Return the place among all ids of what is hidden (n_asked,); `offsets` are those of the events."""
         first = np.repeat(offsets[self.events], np.diff(self.asked_offsets))
         return np.asarray(first + self.places, np.int64)
 
 
-def ragged_passes(
+def random_passes(
     ids: npt.NDArray[np.int32],
     offsets: npt.NDArray[np.int64],
     is_scored: npt.NDArray[np.bool_],
     settings: MaskingSettings,
 ) -> RaggedPasses:
-    """Return the passes of events.
+    """Return the passes of the score "random-masks".
+
+    Masks of events of one length are drawn together; the passes are put in the order of the events.
 
     Parameters
     ----------
@@ -59,26 +59,6 @@ def ragged_passes(
         At least one of each event.
     settings : MaskingSettings
     """
-    if settings.score_form == "random-masks":
-        return _random(ids, offsets, is_scored, settings)
-    scored = np.flatnonzero(is_scored)
-    lengths = np.diff(offsets)
-    event = np.repeat(np.arange(len(lengths)), lengths)[scored]
-    places = (scored - offsets[event]).astype(np.int32)
-    if settings.score_form == "pseudo-likelihood":
-        return RaggedPasses(event, np.arange(len(scored) + 1), places, hides=True)
-    return RaggedPasses(
-        np.arange(len(lengths)), _offsets(np.bincount(event, minlength=len(lengths))), places, hides=False
-    )
-
-
-def _random(
-    ids: npt.NDArray[np.int32],
-    offsets: npt.NDArray[np.int64],
-    is_scored: npt.NDArray[np.bool_],
-    settings: MaskingSettings,
-) -> RaggedPasses:
-    """Draw the masks of events of one length together, and put the passes in the order of the events."""
     lengths = np.diff(offsets)
     events, counts, places = [], [], []
     for length in np.unique(lengths):
@@ -93,7 +73,7 @@ def _random(
     sorted_offsets = _offsets(count[order])
     moved = np.repeat(_offsets(count)[order] - sorted_offsets[:-1], count[order])
     sorted_places = np.concatenate(places)[np.arange(len(moved)) + moved]
-    return RaggedPasses(event[order], sorted_offsets, sorted_places, hides=True)
+    return RaggedPasses(event[order], sorted_offsets, sorted_places)
 
 
 def _offsets(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

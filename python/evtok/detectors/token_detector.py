@@ -15,10 +15,10 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from evtok import scoring
 from evtok.detectors.inputs import TokenInputs
 from evtok.detectors.interface import Backend, Detector
 from evtok.detectors.token_groups import TokenGroups, token_groups
+from evtok.scoring.segments import reduce_surprise
 from evtok.tokenizers import Tokenizer
 from evtok.tokenizers.artefact import closed
 from evtok.tokenizers.edge_definitions import finite_number, whole_number
@@ -124,11 +124,17 @@ class TokenDetector(Detector):
         of_group = self.groups.weights(dict(self.reduction.type_weights))
         return np.where(self.groups.is_scored, of_group[self.groups.of_id], np.float32(0))
 
+    @cached_property
+    def _id_counts(self) -> npt.NDArray[np.bool_]:
+        """Which ids count in an event's score (vocab_size,)."""
+        return np.asarray(self._id_weights > 0, np.bool_)
+
     def with_score(self, **settings: Any) -> Self:
         """Return the same detector with another reduction: any of `reduction`, `top` and `type_weights`."""
         other = object.__new__(type(self))
         other.__dict__ |= self.__dict__
-        other.__dict__.pop("_id_weights", None)
+        for of_weights in ("_id_weights", "_id_counts"):
+            other.__dict__.pop(of_weights, None)
         other._set(replace(self.reduction, **settings))
         return other
 
@@ -162,8 +168,9 @@ class TokenDetector(Detector):
         return self._surprise(self._read(data, "raise").data, chosen, threads or 0)
 
     def _unusable(self, data: Tokens) -> tuple[npt.NDArray[np.bool_], str]:
-        offsets = self._offsets(data, self._id_weights > 0)
-        return offsets[1:] == offsets[:-1], "has no token that is scored"
+        # No event is empty: `inputs` keeps those out.
+        counts = np.logical_or.reduceat(self._id_counts[data.ids], data.offsets[:-1])
+        return ~counts, "has no token that is scored"
 
     def _offsets(self, tokens: Tokens, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """Return offsets (n_events + 1,) into the tokens whose ids are chosen (vocab_size,)."""
@@ -179,10 +186,6 @@ class TokenDetector(Detector):
         self, tokens: Tokens, surprise: npt.NDArray[np.float32], threads: int
     ) -> npt.NDArray[np.float32]:
         """Return one number an event (n_events,), of the tokens that have a weight."""
-        how: dict[str, Any] = {"weights": self._id_weights[tokens.ids], "threads": threads or None}
-        if self.reduction.reduction == "top-mean":
-            scores = scoring.segment_top_mean(surprise, tokens.offsets, self.reduction.top, **how)
-        else:
-            reduce = {"mean": scoring.segment_mean, "sum": scoring.segment_sum, "max": scoring.segment_max}
-            scores = reduce[self.reduction.reduction](surprise, tokens.offsets, **how)
-        return np.asarray(scores, np.float32)
+        weights = self._id_weights[tokens.ids]
+        how = self.reduction
+        return reduce_surprise(how.reduction, surprise, tokens.offsets, weights, how.top, threads)

@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 
 # Reduction of segments.hpp.
 _SUM, _MEAN, _MAX, _TOP_MEAN = range(4)
+_REDUCTIONS = {"sum": _SUM, "mean": _MEAN, "max": _MAX, "top-mean": _TOP_MEAN}
 
 _NAN = float("nan")
 
@@ -166,13 +167,51 @@ def _reduce(
             x, starts, w, codes, of_types, reduction, k, float(empty), threads or 0, out
         )
         if invalid and on_invalid == "raise":
-            event = slice(int(starts[first]), int(starts[first + 1]))
-            raise InvalidEventsError(
-                f"values: event {first} {_fault(x[event], None if w is None else w[event])}; drop such events, or use "
-                'on_invalid="sentinel"'
-            )
+            raise _invalid(first, x, starts, w)
         _backend.used_native()
         return _arrays.like(out, values)
+
+
+def reduce_surprise(
+    name: str,
+    surprise: npt.NDArray[np.float32],
+    offsets: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float32],
+    k: int,
+    threads: int,
+) -> npt.NDArray[np.float32]:
+    """Return what `segment_mean`, "sum", "max" or "top-mean" return, of arrays that a detector made.
+
+    Their dtypes and shapes are not looked at again, which takes longer than one event does.
+
+    Parameters
+    ----------
+    name : {"sum", "mean", "max", "top-mean"}
+    surprise, weights : contiguous float32 (m,)
+    offsets : contiguous int64 (n + 1,)
+        From 0 to m, never down.
+    k : int
+        Of "top-mean".
+    threads : int
+        0 for the default.
+    """
+    out = np.empty(len(offsets) - 1, np.float32)
+    empty = 0.0 if name == "sum" else _NAN
+    invalid, first = _core.reduce_segments(
+        surprise, offsets, weights, None, None, _REDUCTIONS[name], k, empty, threads, out
+    )
+    if invalid:
+        raise _invalid(first, surprise, offsets, weights)
+    _backend.used_native()
+    return out
+
+
+def _invalid(first: int, x: Array, starts: Array, weights: Array | None) -> InvalidEventsError:
+    event = slice(int(starts[first]), int(starts[first + 1]))
+    fault = _fault(x[event], None if weights is None else weights[event])
+    return InvalidEventsError(
+        f'values: event {first} {fault}; drop such events, or use on_invalid="sentinel"'
+    )
 
 
 def _one_dimension(x: Any, name: str) -> Array:
