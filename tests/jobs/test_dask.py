@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,7 @@ from evtok import _core
 from evtok.errors import JobError
 from evtok.jobs import dask_workers, retry
 from evtok.jobs.dask_workers import DaskWorkers
-from evtok.tokenizers import BinnedTokenizer, EqualFrequency, Feature
+from evtok.tokenizers import BinnedTokenizer, EqualFrequency, Feature, Uniform
 
 distributed = pytest.importorskip("distributed")
 
@@ -53,6 +54,38 @@ def test_p41_a_dask_cluster_fits_the_same_edges(cluster, inputs, jets_schema):
     with evtok.open_events(inputs, jets_schema) as source:
         expected = tokenizer.fit(source).fingerprint
         assert tokenizer.fit(source, client=cluster).fingerprint == expected
+
+
+@pytest.mark.data
+def test_p41_jobs_over_all_of_the_shared_events(cluster, shas, test_data, tmp_path):
+    """Every file below pythia/, of whatever format: one job for each schema, here and on the cluster."""
+    inputs = defaultdict(list)
+    for path in sorted((test_data / "pythia").rglob("*")):
+        if path.is_file() and path.suffix != ".json":
+            with evtok.open_events(path) as source:
+                inputs[source.schema.name].append(path)
+    assert {"nanoaod", "darkmachines", "lhco"} <= set(inputs)
+    tokenizer = BinnedTokenizer(
+        {
+            "pt": Feature("pt", Uniform(20, 0, 500), outside="clip"),
+            "eta": Feature("eta", Uniform(12, -3, 3), outside="clip"),
+        }
+    )
+    told = []
+    for schema, files in inputs.items():
+        options = {"schema": schema, "events_per_shard": 10_000}
+        alone = evtok.tokenize_files(files, tokenizer, tmp_path / f"{schema}-alone", **options)
+        report = evtok.tokenize_files(
+            files, tokenizer, tmp_path / schema, client=cluster, progress=told.append, **options
+        )
+        assert report.counts == alone.counts
+        assert report.counts.written == report.counts.read > 1000
+        assert shas(report.folder) == shas(alone.folder)
+        assert len(shas(report.folder)) == report.shards >= len(files)
+        assert evtok.verify(report.folder).ok
+    workers = {event["worker"].rpartition(":")[2] for event in told if event["event"] == "shard"}
+    assert len(workers) == 2
+    assert str(os.getpid()) not in workers
 
 
 def test_relative_paths_are_those_of_the_coordinator(job, shas, undisturbed, cluster, inputs, monkeypatch):
