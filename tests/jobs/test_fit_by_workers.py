@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -32,13 +33,14 @@ from evtok.tokenizers import (
 EDGES = {
     "pt": Feature("pt", EqualFrequency(20), transform="log"),
     "eta": Feature("eta", LookupTableBins(7)),
-    # Computed, so float64, which takes four passes; and more groups than one pass tells apart: two more.
-    "turn": Feature("eta", EqualFrequency(200), wrap=True),
+    "turn": Feature("eta", EqualFrequency(9), wrap=True),  # computed, so float64: four passes
 }
 TOKENIZERS = {
     "ranks": lambda: BinnedTokenizer(
         EDGES, event_features={"n": Feature("count", EqualFrequency(4))}, sequence=("n", "objects")
     ),
+    # More groups than one pass tells apart: two passes more.
+    "many": lambda: BinnedTokenizer({"turn": Feature("eta", EqualFrequency(200), wrap=True)}),
     "range": lambda: BinnedTokenizer(
         {"eta": Feature("eta", Uniform(12, lower=0.01, upper=0.99), outside="clip")}
     ),
@@ -56,23 +58,34 @@ class Here(dispatch.Workers):
     slots = 3
 
     def __init__(self, n, threads, script=lambda index, attempt: None):
-        self._held, self._script, self.documents = [], script, []
+        self._held, self._script, self.documents, self.late, self.avoided = [], script, [], [], []
 
     def submit(self, ticket, document, avoid):
+        self.avoided += avoid
         self.documents.append(json.loads(document))
         self._held.append((ticket, document))
 
     def wait(self, seconds):
+        if not self._held:
+            time.sleep(min(seconds, 0.02))
+            return []
         random.Random(len(self.documents)).shuffle(self._held)
         ticket, document = self._held.pop()
         index, attempt = (int(part) for part in ticket.split("-")[3:])
         reply = self._script(index, attempt)
+        if reply == "late":
+            self.late.append((ticket, document))
+            return []
         if callable(reply):
             return [reply(ticket, document)]
         return [Reply(ticket, **reply) if reply else Reply.of(ticket, run_task(document), "good")]
 
+    def begun(self, tickets):
+        return [ticket for ticket in tickets if ticket in dict(self.late)]
+
     def abandon(self, ticket):
-        raise AssertionError
+        self._held += [one for one in self.late if one[0] == ticket]  # it answers after all, when nobody asks
+        return "slow"
 
     def close(self, drain):
         pass
@@ -86,8 +99,8 @@ def by(monkeypatch):
         made = Here(1, 1, script)
         monkeypatch.setattr("evtok.jobs.choose.LocalWorkers", lambda n, threads: made)
         monkeypatch.setattr("evtok.jobs.choose.threads_of", lambda n, threads: 1)
-        monkeypatch.setattr(fit, "_FEWEST", 700)
-        monkeypatch.setattr(fit, "_MOST", 700)
+        monkeypatch.setattr(fit, "_FEWEST", 2000)
+        monkeypatch.setattr(fit, "_MOST", 2000)
         monkeypatch.setattr(retry, "_FIRST_WAIT", 0.001)
         return made
 
@@ -106,8 +119,8 @@ def test_p41_edges_are_those_of_one_process(kind, by, source):
     workers = by()
     found = TOKENIZERS[kind]().fit(source, workers=1)
     assert found.fingerprint == expected.fingerprint
-    n_ranges = math.ceil(5000 / 700) + math.ceil(1234 / 700)
-    assert len(workers.documents) == n_ranges * {"ranks": 6, "range": 2, "seen": 3}[kind]
+    n_ranges = math.ceil(5000 / 2000) + math.ceil(1234 / 2000)
+    assert len(workers.documents) == n_ranges * {"ranks": 4, "many": 6, "range": 2, "seen": 3}[kind]
     assert {document["input"]["path"] for document in workers.documents} == set(source.paths)
     for name, one in expected.fitted.items():
         assert found.fitted[name].edges.tobytes() == one.edges.tobytes()
@@ -166,10 +179,28 @@ def test_p34_lost_repeated_and_senseless_answers_change_nothing(by, source):
     assert TOKENIZERS["ranks"]().fit(source, workers=1).fingerprint == expected.fingerprint
 
 
+def test_p34_a_late_worker_costs_its_range_and_its_answer_is_not_added(by, source):
+    expected = TOKENIZERS["ranks"]().fit(source)
+    held = set()
+
+    def script(index, attempt):
+        late = index % 3 == 0 and attempt == 1 and index not in held
+        held.update({index} if late else ())
+        return "late" if late else None
+
+    workers = by(script)
+    found = TOKENIZERS["ranks"]().fit(source, workers=1, task_timeout=0.05)
+    assert found.fingerprint == expected.fingerprint
+    assert len(workers.late) == 2
+    assert workers.avoided.count("slow") == 2
+    with pytest.raises(JobError, match="task_timeout: expected a number of seconds"):
+        TOKENIZERS["ranks"]().fit(source, workers=1, task_timeout=0)
+
+
 def test_a_range_that_nobody_counts_ends_the_fit(by, source):
     by(lambda index, attempt: {"lost": "cut off", "worker": "w1"} if index == 2 else None)
     with pytest.raises(
-        JobError, match=r"entries 1400 to 2100: could not be counted in 4 attempts.* w1: cut off"
+        JobError, match=r"entries 4000 to 5000: could not be counted in 4 attempts.* w1: cut off"
     ):
         TOKENIZERS["range"]().fit(source, workers=1)
 

@@ -8,8 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 import evtok
+from evtok.cli.app import app
 from evtok.detectors import UnigramDetector
 from evtok.detectors.object_inputs import ObjectInputs
 from evtok.jobs import reading
@@ -109,6 +111,22 @@ def test_p35_jobs_of_scores_count_what_their_tokens_do_not_say(
     warning = report.job.warning
     assert f"{expected[0]} objects or values are unknown to the model (unk)" in warning
     assert f"{expected[1]} of {len(scored)} events were cut, by {expected[2]} objects" in warning
+
+
+def test_p35_the_command_says_what_scores_do_not_say(inputs, lossy, jets_schema, tmp_path):
+    events = evtok.Events.concatenate(list(evtok.open_events(inputs, jets_schema)))
+    UnigramDetector(lossy).fit(events[events.multiplicity > 0]).save(tmp_path / "model")
+    (tmp_path / "jets.toml").write_text(
+        """name = "jets"\nformats = ["parquet"]\n[[objects]]\ncollection = "Jet"\n"""
+        """columns = { pt = "pt", eta = "eta" }\n"""
+    )
+    output = tmp_path / "s.parquet"
+    command = ["score", str(inputs[1]), "--model", str(tmp_path / "model"), "--output", str(output)]
+    done = CliRunner().invoke(app, [*command, "--schema", str(tmp_path / "jets.toml"), "--allow-quarantine"])
+    assert done.exit_code == 0, done.output
+    unknown = evtok.Scores.read(output).counts.unknown
+    assert unknown > 0
+    assert f"evtok: warning: {unknown} objects or values are unknown to the model (unk)" in done.output
 
 
 def test_p35_detectors_of_objects_count_cut_and_unknown_ones(inputs, jets_schema):

@@ -94,6 +94,7 @@ def fit_tokenizer(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another tokenizer there.")] = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    task_timeout: TimeoutOption = None,
 ) -> None:
     """Fit a tokenizer to events and write it."""
     from evtok.cli.fit import fit, summary, write
@@ -110,6 +111,7 @@ def fit_tokenizer(
         batch=batch,
         workers=workers,
         scheduler=scheduler,
+        task_timeout=task_timeout,
     )
     write(tokenizer, output, overwrite=overwrite)
     print(f"{output}: {summary(tokenizer)}")

@@ -37,6 +37,7 @@ def fit(
     batch: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    task_timeout: float | None = None,
 ) -> Tokenizer:
     """Fit a tokenizer to events: that of a published scheme, or the default for the columns there are.
 
@@ -58,8 +59,9 @@ def fit(
         Codes of a codebook tokenizer; None for bins, unless the preset is one of a codebook.
     seed, batch : int or None
         Of the fit of a codebook, see `evtok.fit_codebook`.
-    workers, scheduler : int or None, str or None
-        Processes of this machine, or the address of a Dask scheduler, whose workers read and count.
+    workers, scheduler, task_timeout : int, str, float or None
+        Processes of this machine, or the address of a Dask scheduler, whose workers read and count; and the seconds
+        after which a part is given to another worker.
     """
     with_codebook = codes is not None or preset in codebook_presets.PRESETS
     _check(
@@ -92,7 +94,9 @@ def fit(
     policy: Literal["raise", "skip"] = "skip" if skip_invalid else "raise"
     with open_events(inputs, chosen, columns=columns, fields=fields) as source:
         if isinstance(tokenizer, BinnedTokenizer):
-            return tokenizer.fit(source, on_invalid=policy, workers=workers, client=scheduler)
+            return tokenizer.fit(
+                source, on_invalid=policy, workers=workers, client=scheduler, task_timeout=task_timeout
+            )
         return tokenizer.fit(source, on_invalid=policy)
 
 

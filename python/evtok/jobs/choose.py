@@ -57,14 +57,12 @@ def means(
     """
     if workers is not None and client is not None:
         raise JobError("workers, client: expected one of them; the cluster of a client has its own workers")
-    if task_timeout is not None:
-        if workers is None and client is None:
-            raise JobError(
-                "task_timeout: is for workers, as this process takes no task away from itself; give workers or a "
-                "client too (--workers, --scheduler), or leave it out"
-            )
-        if not 0 < task_timeout < math.inf:
-            raise JobError(f"task_timeout: expected a number of seconds above 0, got {task_timeout!r}")
+    if task_timeout is not None and workers is None and client is None:
+        raise JobError(
+            "task_timeout: is for workers, as this process takes no task away from itself; give workers or a client "
+            "too (--workers, --scheduler), or leave it out"
+        )
+    require_timeout(task_timeout)
     if client is None and workers is None:
         found = Means(InProcess(), threads, parse(memory))
     else:
@@ -75,6 +73,12 @@ def means(
         yield found
     finally:
         found.executor.close()
+
+
+def require_timeout(seconds: float | None) -> None:
+    """Refuse a timeout that is none; raises `JobError`."""
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise JobError(f"task_timeout: expected a number of seconds above 0, got {seconds!r}")
 
 
 def workers_of(workers: int | None, client: Any, threads: int | None) -> tuple[Workers, int]:

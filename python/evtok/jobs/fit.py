@@ -11,6 +11,7 @@ import hashlib
 import heapq
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from evtok.errors import JobError, ShardError
 from evtok.io.schema_dict import as_dict
 from evtok.io.source import EventSource
 from evtok.jobs import retry
-from evtok.jobs.choose import workers_of
+from evtok.jobs.choose import require_timeout, workers_of
 from evtok.jobs.dispatch import Reply, Workers, error_of
 from evtok.jobs.fields import LARGEST, integer, text
 from evtok.jobs.fit_document import CountedFeature, FitDocument, seen_document, unpack, versions_here
@@ -45,7 +46,9 @@ Row = tuple[str, int, int, str, str]
 
 
 @contextlib.contextmanager
-def counting(source: Any, settings: Settings, workers: int | None, client: Any) -> Iterator[CountedByWorkers]:
+def counting(
+    source: Any, settings: Settings, workers: int | None, client: Any, task_timeout: float | None = None
+) -> Iterator[CountedByWorkers]:
     """Yield who counts the events of an open source for the fit of a tokenizer; leaves the workers at the end.
 
     Raises
@@ -59,9 +62,10 @@ def counting(source: Any, settings: Settings, workers: int | None, client: Any) 
         raise TypeError(
             f"source: workers read files, so expected what evtok.open_events returns, got {type(source).__name__}"
         )
+    require_timeout(task_timeout)
     used, threads = workers_of(workers, client, None)
     try:
-        yield CountedByWorkers(source, settings, used, threads)
+        yield CountedByWorkers(source, settings, used, threads, task_timeout)
     finally:
         used.close(0.0)
 
@@ -69,8 +73,15 @@ def counting(source: Any, settings: Settings, workers: int | None, client: Any) 
 class CountedByWorkers:
     """Has ranges of the files of `source` counted by `workers`; an `Elsewhere` of `binned_fit`."""
 
-    def __init__(self, source: EventSource, settings: Settings, workers: Workers, threads: int) -> None:
-        self._settings, self._workers = settings, workers
+    def __init__(
+        self,
+        source: EventSource,
+        settings: Settings,
+        workers: Workers,
+        threads: int,
+        task_timeout: float | None = None,
+    ) -> None:
+        self._settings, self._workers, self._timeout = settings, workers, task_timeout
         self._run = itertools.count()
         schema = json.dumps(as_dict(source.schema))
         self._blank = [
@@ -136,7 +147,7 @@ class CountedByWorkers:
             for one in self._blank
             for start in range(0, one.stop, size)
         ]
-        _Pass(self._workers, f"evtok-fit-{next(self._run)}", ranges, add).run()
+        _Pass(self._workers, f"evtok-fit-{next(self._run)}", ranges, add, self._timeout).run()
 
 
 @dataclass
@@ -145,6 +156,7 @@ class _Turn:
 
     document: FitDocument
     avoid: set[str] = field(default_factory=set)
+    expires: float = math.inf
 
 
 class _Pass:
@@ -156,8 +168,9 @@ class _Pass:
         name: str,
         ranges: Sequence[FitDocument],
         add: Callable[[Sequence[Row]], None],
+        timeout: float | None,
     ) -> None:
-        self._workers, self._name, self._add = workers, name, add
+        self._workers, self._name, self._add, self._timeout = workers, name, add, timeout
         self._order = itertools.count()
         turns = [_Turn(replace(one, index=k)) for k, one in enumerate(ranges)]
         self._waiting = [(0.0, next(self._order), turn) for turn in turns]
@@ -166,18 +179,39 @@ class _Pass:
     def run(self) -> None:
         """Return when all are added up; raises `JobError`, or what a worker says of a file."""
         while self._waiting or self._under_way:
+            self._hand_out()
             now = time.monotonic()
-            while self._waiting and self._waiting[0][0] <= now and len(self._under_way) < self._workers.slots:
-                self._workers.prepare()
-                turn = heapq.heappop(self._waiting)[2]
-                ticket = f"{self._name}-{turn.document.index}-{turn.document.attempt}"
-                self._under_way[ticket] = turn
-                self._workers.submit(ticket, turn.document.to_bytes(), turn.avoid)
-            later = self._waiting[0][0] - now if self._waiting and not self._under_way else 1.0
-            for reply in self._workers.wait(min(1.0, max(0.0, later))):
+            times = [turn.expires for turn in self._under_way.values()]
+            times += [self._waiting[0][0]] if self._waiting and not self._under_way else []
+            for reply in self._workers.wait(min(1.0, max(0.0, min(times, default=now) - now))):
                 back = self._under_way.pop(reply.ticket, None)
-                if back is not None:
+                if back is not None:  # else it was taken away: its counts are another's
                     self._judge(back, reply)
+            self._expire()
+
+    def _hand_out(self) -> None:
+        now = time.monotonic()
+        while self._waiting and self._waiting[0][0] <= now and len(self._under_way) < self._workers.slots:
+            self._workers.prepare()
+            turn = heapq.heappop(self._waiting)[2]
+            ticket = f"{self._name}-{turn.document.index}-{turn.document.attempt}"
+            self._under_way[ticket] = turn
+            self._workers.submit(ticket, turn.document.to_bytes(), turn.avoid)
+
+    def _expire(self) -> None:
+        """Take ranges away from workers whose time is over; it begins when a worker does."""
+        if self._timeout is None:
+            return
+        now = time.monotonic()
+        unbegun = [ticket for ticket, turn in self._under_way.items() if turn.expires == math.inf]
+        for ticket in self._workers.begun(unbegun) if unbegun else ():
+            self._under_way[ticket].expires = now + self._timeout
+        for ticket, turn in list(self._under_way.items()):
+            if turn.expires <= now:
+                del self._under_way[ticket]
+                worker = self._workers.abandon(ticket)
+                reason = f"took longer than {self._timeout:g} s"
+                self._again(turn, Reply(ticket, lost=reason, worker=worker), reason, None)
 
     def _judge(self, turn: _Turn, reply: Reply) -> None:
         """Add what was counted, or try again what may pass."""

@@ -222,6 +222,7 @@ class BinnedTokenizer(Tokenizer):
         on_invalid: Literal["raise", "skip"] = "raise",
         workers: int | None = None,
         client: Any = None,
+        task_timeout: float | None = None,
     ) -> Self:
         """Find the edges (and the combinations seen) from data; returns self.
 
@@ -231,9 +232,9 @@ class BinnedTokenizer(Tokenizer):
             Read several times in chunks; the result does not depend on the chunks or their order.
         on_invalid : {"raise", "skip"}
             What to do with invalid values; skipped ones are left out of the edges.
-        workers, client : int or distributed.Client, optional
-            Processes of this machine, or a Dask cluster, that read and count an open source, as for
-            `evtok.tokenize_files`. The result is the same.
+        workers, client, task_timeout : int, distributed.Client or str, float, optional
+            Processes of this machine, or a Dask cluster, that read and count an open source, and the seconds after
+            which a part is given to another, as for `evtok.tokenize_files`. The result is the same.
 
         Raises
         ------
@@ -249,7 +250,9 @@ class BinnedTokenizer(Tokenizer):
             if workers is not None or client is not None:
                 from evtok.jobs.fit import counting
 
-                elsewhere = stack.enter_context(counting(source, self.settings, workers, client))
+                elsewhere = stack.enter_context(
+                    counting(source, self.settings, workers, client, task_timeout)
+                )
             stack.enter_context(
                 _core.FloatEnvironment()
             )  # a caller's rounding mode must not get into the edges
