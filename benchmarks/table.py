@@ -53,9 +53,11 @@ def replaced(text: str, content: str) -> str:
 
 def _run_lines(run: dict[str, Any]) -> Iterator[str]:
     machine, rates = run["machine"], run["rates"][0]
+    gpu = machine.get("gpu")
+    where = f"{gpu['cuda']['devices'][0]['name']}, CUDA {gpu['cuda']['toolkit']}; " if gpu else ""
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items() if version)
     yield (
-        f"{machine['cpu']}, {machine['threads']} threads, {machine['isa']}; copy bandwidth "
+        f"{where}{machine['cpu']}, {machine['threads']} threads, {machine['isa']}; copy bandwidth "
         f"{scaled(rates['copy']['bytes_per_second'])}B/s. evtok {run['evtok']}, {run['created'][:10]}; {versions}."
     )
     yield "Medians of interleaved rounds; ratios with an interval that holds the true median with 99.9 %, or as stated."
@@ -93,6 +95,8 @@ _HEADS = {
 
 
 def _kind(row: dict[str, Any]) -> str:
+    if "failed" in row:
+        return "failed"
     if "memory" in row:
         return "memory"
     if row["unit"] == "calls":

@@ -27,6 +27,10 @@ def bench(
         bool, typer.Option("--peers", help="Compare with all peers that are installed.")
     ] = False,
     threads: Annotated[int | None, typer.Option(help="Threads of evtok and of the peers.", min=1)] = None,
+    device: Annotated[
+        str,
+        typer.Option(help="cpu, or cuda: the kernels of a GPU, and shapes that fill it.", metavar="cpu|cuda"),
+    ] = "cpu",
     rounds: Annotated[
         int | None, typer.Option(help="Rounds of each case; by default 11 to 41.", min=3)
     ] = None,
@@ -45,55 +49,95 @@ def bench(
 ) -> None:
     """Measure this build on this machine: verified results, beside peers and the machine's limits."""
     from evtok import _core
-    from evtok.bench import compare, document, machine, registry, text
+    from evtok.bench import compare, document, registry
 
-    chosen = _chosen(benchmarks, shape, data)
+    if device not in ("cpu", "cuda"):
+        raise typer.BadParameter(f"expected cpu or cuda, got {device}", param_hint="--device")
+    chosen = _chosen(benchmarks, shape, data, device)
     if output is not None and not output.parent.is_dir():
         raise typer.BadParameter(f"{output.parent} is not a folder", param_hint="--json")
     earlier = None if old is None else document.read(old)
     n_threads = threads or _core.default_threads()
-    facts, before = machine.facts(n_threads), machine.rates(n_threads)
-    for line in text.machine_lines(facts, before):
-        print(line, flush=True)
-
-    rows: list[dict[str, Any]] = []
-    settings = registry.Settings(n_threads, peers, data)
-    for row in _rows(chosen, settings, shape, rounds):
-        rows.append(row)
-        for line in text.row_lines(row):
-            print(line, flush=True)
-
-    run = document.make(facts, machine.versions(), [before, machine.rates(n_threads)], rows)
+    if device == "cuda":
+        run = _run_on_gpu(chosen, shape, n_threads, peers, rounds)
+    else:
+        run = _run(chosen, shape, registry.Settings(n_threads, peers, data), rounds)
     if output is not None:
         document.write(output, run)
-        print(f"{output}: {len(rows)} rows")
+        print(f"{output}: {len(run['rows'])} rows")
     if earlier is not None:
         for line in compare.lines(earlier, run):
             print(line)
+    failed = [row for row in run["rows"] if "failed" in row]
+    if failed:
+        print(f"{len(failed)} rows were not measured: {', '.join(document.row_name(row) for row in failed)}")
+        raise typer.Exit(1)
 
 
-def _rows(chosen: list[str], settings: Any, shape: str | None, rounds: int | None) -> Any:
-    from evtok.bench import harness, machine, registry
+def _run(chosen: list[str], shape: str | None, settings: Any, rounds: int | None) -> dict[str, Any]:
+    from evtok.bench import document, harness, machine, registry, text
 
+    facts, before = machine.facts(settings.threads), machine.rates(settings.threads)
+    for line in text.machine_lines(facts, before):
+        print(line, flush=True)
+    rows = []
     for benchmark in chosen:
         for case in registry.cases(benchmark, settings, shape):
-            if isinstance(case, dict):  # a row that measures something else than time
-                yield case
-            else:
-                yield harness.measure(case, rounds=rounds, flush_bytes=machine.flush_bytes())
+            # A finished row measures something else than time.
+            row = (
+                case
+                if isinstance(case, dict)
+                else harness.measure(case, rounds=rounds, flush_bytes=machine.flush_bytes())
+            )
+            rows.append(_printed(row))
+    return document.make(facts, machine.versions(), [before, machine.rates(settings.threads)], rows)
 
 
-def _chosen(benchmarks: list[str] | None, shape: str | None, data: Path | None) -> list[str]:
+def _run_on_gpu(
+    chosen: list[str], shape: str | None, threads: int, peers: bool, rounds: int | None
+) -> dict[str, Any]:
+    """Run on a GPU; a row that fails is said to have failed, and costs no other."""
+    from evtok.bench import document, machine, registry
+    from evtok.bench.gpu import device as gpu
+    from evtok.bench.gpu import facts as gpu_facts
+    from evtok.bench.gpu import rows as gpu_rows
+
+    device = gpu.TorchDevice()
+    facts, before = machine.facts(threads) | {"gpu": gpu_facts.facts()}, gpu_facts.rates(device)
+    for line in gpu_facts.lines(facts["gpu"], before):
+        print(line, flush=True)
+    settings = registry.Settings(threads, peers, device=device)
+    rows = [
+        _printed(row)
+        for benchmark in chosen
+        for row in gpu_rows.measured(benchmark, settings, shape, rounds=rounds)
+    ]
+    versions = machine.versions() | gpu_facts.versions()
+    return document.make(facts, versions, [before, gpu_facts.rates(device)], rows)
+
+
+def _printed(row: dict[str, Any]) -> dict[str, Any]:
+    from evtok.bench import text
+
+    for line in text.row_lines(row):
+        print(line, flush=True)
+    return row
+
+
+def _chosen(
+    benchmarks: list[str] | None, shape: str | None, data: Path | None, device: str = "cpu"
+) -> list[str]:
     """Return the benchmarks to run; says so when one is left out."""
     from evtok.bench import registry
 
+    known = registry.ON_GPU if device == "cuda" else registry.BENCHMARKS
     for name in benchmarks or ():
-        if name not in registry.BENCHMARKS:
-            raise typer.BadParameter(f"expected one of {', '.join(registry.BENCHMARKS)}, got {name}")
+        if name not in known:
+            raise typer.BadParameter(f"expected one of {', '.join(known)}, got {name}")
     if benchmarks:
         return list(dict.fromkeys(benchmarks))
     if shape is not None:
         raise typer.BadParameter("--shape: name the benchmark too: evtok bench tokenize --shape finke")
-    if data is None:
+    if data is None and "io" in known:
         print("io is left out: it needs event files; give their folder as --data, or as EVTOK_TEST_DATA")
-    return [name for name in registry.BENCHMARKS if name != "io" or data is not None]
+    return [name for name in known if name != "io" or data is not None]

@@ -16,7 +16,7 @@ from evtok.bench.registry import Settings
 from evtok.bench.tokenize import SEED, sha256
 
 # One float32 read and one int64 written.
-_BYTES = {"read and written": 12.0, "with write-allocate": 20.0}
+BYTES = {"read and written": 12.0, "with write-allocate": 20.0}
 
 
 def cases(shape: dict[str, Any], settings: Settings) -> Iterator[Case]:
@@ -50,7 +50,7 @@ def cases(shape: dict[str, Any], settings: Settings) -> Iterator[Case]:
             return torch.bucketize(x_, edges_, right=True).numpy()
 
         contestants.append(Contestant("torch.bucketize", by_torch, "peer", version or "", threads))
-    contestants.append(copy_limit(threads, _BYTES["read and written"] * n))
+    contestants.append(copy_limit(threads, BYTES["read and written"] * n))
     yield Case(
         "digitize",
         shape["name"],
@@ -61,7 +61,7 @@ def cases(shape: dict[str, Any], settings: Settings) -> Iterator[Case]:
         lambda: np.digitize(x.astype(np.float64), edges.astype(np.float64)),
         "numpy.digitize in float64",
         {"seed": SEED, "sha256": sha256(x, edges), "bytes": 12 * n},
-        bytes_per_unit=_BYTES,
+        bytes_per_unit=BYTES,
         absent=absent,
         notes=("the result is int64, as NumPy's",),
     )

@@ -11,7 +11,7 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -124,6 +124,33 @@ class Case:
         return self.amount if contestant.amount is None else contestant.amount
 
 
+class Clock(Protocol):
+    """What times one call."""
+
+    def flush(self) -> None:
+        """Fill the caches with something else."""
+
+    def timed(self, run: Callable[[], Any]) -> tuple[float, Any]:
+        """Return the seconds that `run` took, and its result."""
+
+
+class HostClock:
+    """Wall time, after `flush_bytes` were written: twice the caches, or more."""
+
+    def __init__(self, flush_bytes: int) -> None:
+        self._flush = np.zeros(flush_bytes // 8, np.int64)
+
+    def flush(self) -> None:
+        """Fill the caches with something else."""
+        self._flush += 1
+
+    def timed(self, run: Callable[[], Any]) -> tuple[float, Any]:
+        """Return the seconds that `run` took, and its result."""
+        begin = time.perf_counter_ns()
+        result = run()
+        return (time.perf_counter_ns() - begin) * 1e-9, result
+
+
 def count_differences(got: Any, expected: Any) -> int:
     """Count the values in which two arrays differ; another shape or dtype kind means all."""
     a, b = np.asarray(got), np.asarray(expected)
@@ -132,16 +159,25 @@ def count_differences(got: Any, expected: Any) -> int:
     return int(a.size - np.count_nonzero(a == b))  # NaN differs from everything
 
 
-def measure(case: Case, *, rounds: int | None = None, flush_bytes: int = 1 << 26) -> dict[str, Any]:
+def measure(
+    case: Case,
+    *,
+    rounds: int | None = None,
+    flush_bytes: int = 1 << 26,
+    clock: Clock | None = None,
+    seconds_per_case: float = SECONDS_PER_CASE,
+) -> dict[str, Any]:
     """Verify every contestant of `case`, then time all of them; returns the row of the run's JSON.
 
     Parameters
     ----------
     case : Case
     rounds : int, optional
-        By default as many as `SECONDS_PER_CASE` allows, within bounds.
+        By default as many as `seconds_per_case` allows, within bounds.
     flush_bytes : int
         Written before each call: twice the caches, or more.
+    clock : Clock, optional
+        By default a `HostClock` of `flush_bytes`.
 
     Raises
     ------
@@ -155,13 +191,14 @@ def measure(case: Case, *, rounds: int | None = None, flush_bytes: int = 1 << 26
     wrong = {c.name: _verify(case, c, c.run(), expected) for c in case.contestants if c.role != "limit"}
 
     entries = [(ours.name, ours), (AGAIN, ours)] + [(c.name, c) for c in case.contestants[1:]]
-    flush = np.zeros(flush_bytes // 8, np.int64)
+    clock = clock or HostClock(flush_bytes)
     started = time.perf_counter()
     for _, contestant in entries:  # warm-up, which also says how long a round takes
-        contestant.run()
+        clock.flush()
+        clock.timed(contestant.run)
     if rounds is None:
         taken = max(time.perf_counter() - started, 1e-6)
-        rounds = int(np.clip(SECONDS_PER_CASE / taken, LEAST_ROUNDS, MOST_ROUNDS))
+        rounds = int(np.clip(seconds_per_case / taken, LEAST_ROUNDS, MOST_ROUNDS))
     seconds: dict[str, list[float]] = {name: [] for name, _ in entries}
     collecting = gc.isenabled()
     gc.collect()
@@ -169,14 +206,12 @@ def measure(case: Case, *, rounds: int | None = None, flush_bytes: int = 1 << 26
     try:
         for k in range(rounds):
             for name, contestant in entries if k % 2 == 0 else entries[::-1]:
-                flush += 1
-                begin = time.perf_counter_ns()
-                result = contestant.run()
-                end = time.perf_counter_ns()
+                clock.flush()
+                taken, result = clock.timed(contestant.run)
                 if k == rounds - 1 and contestant.role != "limit":
                     _verify(case, contestant, result, expected)
                 del result  # outside of the timed part
-                seconds[name].append((end - begin) * 1e-9)
+                seconds[name].append(taken)
     finally:
         if collecting:
             gc.enable()

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evtok.bench import shapes
+
+if TYPE_CHECKING:
+    from evtok.bench.gpu.device import Device
 
 #: A module has ``cases(shape, settings)``, which yields `Case`s one at a time; one that measures something else than
 #: time may yield finished rows instead, as dicts.
@@ -21,18 +24,41 @@ BENCHMARKS = {
     "io": "evtok.bench.io",
 }
 
+#: The same on a GPU; see `evtok.bench.gpu`.
+ON_GPU = {
+    "tokenize": "evtok.bench.gpu.tokenize",
+    "digitize": "evtok.bench.gpu.digitize",
+    "nearest": "evtok.bench.gpu.nearest",
+    "score": "evtok.bench.gpu.score",
+    "encoder": "evtok.bench.gpu.encoder",
+}
+
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for: threads of ours, peers beside the reference, and the folder of event files."""
+    """What the user asked for.
+
+    Attributes
+    ----------
+    threads : int
+        Of ours and of the peers, on the host.
+    peers : bool
+        All that are installed, beside the reference.
+    data : Path, optional
+        The folder of event files.
+    device : Device, optional
+        A GPU: its benchmarks are run. None: those of the CPU.
+    """
 
     threads: int
     peers: bool = False
     data: Path | None = None
+    device: Device | None = None
 
 
 def cases(benchmark: str, settings: Settings, shape: str | None = None) -> Iterator[Any]:
     """Yield the cases (or finished rows) of a benchmark, for its default shapes or the one named."""
-    module = import_module(BENCHMARKS[benchmark])
-    for found in shapes.load(benchmark, shape):
+    on_gpu = settings.device is not None
+    module = import_module((ON_GPU if on_gpu else BENCHMARKS)[benchmark])
+    for found in shapes.load(benchmark, shape, on_gpu=on_gpu):
         yield from module.cases(found, settings)

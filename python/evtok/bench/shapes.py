@@ -17,8 +17,10 @@ def shapes_file() -> Path:
     return Path(__file__).resolve().parents[3] / "benchmarks" / "shapes.json"
 
 
-def load(benchmark: str, name: str | None = None) -> list[dict[str, Any]]:
+def load(benchmark: str, name: str | None = None, *, on_gpu: bool = False) -> list[dict[str, Any]]:
     """Return the shapes of a benchmark: the one named, or all that run by default.
+
+    On a GPU those run by default that have an entry "gpu", whose values replace the others: a GPU needs more rows.
 
     Raises
     ------
@@ -26,6 +28,8 @@ def load(benchmark: str, name: str | None = None) -> list[dict[str, Any]]:
         A name that this benchmark does not have.
     """
     shapes = json.loads(shapes_file().read_text(encoding="utf-8"))[benchmark]
+    if on_gpu:
+        shapes = [{"default": "gpu" in shape} | shape | shape.get("gpu", {}) for shape in shapes]
     if name is None:
         return [shape for shape in shapes if shape.get("default", True)]
     found = [shape for shape in shapes if shape["name"] == name]

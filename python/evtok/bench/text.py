@@ -7,7 +7,7 @@ from typing import Any
 
 from evtok.bench.document import row_name
 
-_SCALES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+_SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def machine_lines(machine: dict[str, Any], rates: dict[str, Any]) -> Iterator[str]:
@@ -27,6 +27,9 @@ def machine_lines(machine: dict[str, Any], rates: dict[str, Any]) -> Iterator[st
 def row_lines(row: dict[str, Any]) -> Iterator[str]:
     """Say what a row measured."""
     yield f"{row_name(row)}"
+    if "failed" in row:
+        yield f"  NOT MEASURED: {row['failed']}"
+        return
     if "memory" in row:
         for point in row["memory"]:
             yield (
@@ -41,7 +44,7 @@ def row_lines(row: dict[str, Any]) -> Iterator[str]:
         yield (
             f"  {one['name']:34s} {rate(one, row)}   median {seconds['median'] * 1e3:9.3f} ms, "
             f"quartiles {seconds['q1'] * 1e3:.3f} to {seconds['q3'] * 1e3:.3f}, {seconds['n']} rounds, "
-            f"{one['threads']} threads{wrong}"
+            f"{threads(one)}{wrong}"
         )
     for ratio in row["ratios"]:
         reach = f", to reach: {ratio['reach']:g}" if "reach" in ratio else ""
@@ -61,6 +64,11 @@ def rate(one: dict[str, Any], row: dict[str, Any]) -> str:
     if row["unit"] == "calls":
         return f"{1e6 / one['rate']:10.2f} µs a call"
     return f"{scaled(one['rate']):>7s}{row['unit']}/s"
+
+
+def threads(one: dict[str, Any]) -> str:
+    """Say how many threads a contestant has; on a GPU the question does not arise."""
+    return f"{one['threads']} threads" if one["threads"] else "on the GPU"
 
 
 def differing(one: dict[str, Any], row: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ SEED = 20260101
 RANGES = {"pt": (15.0, 1500.0), "eta": (-4.0, 4.0), "phi": (-3.1, 3.1)}
 
 # One byte of type and three float32 read, one int32 written; a write that is not streamed reads its line first.
-_BYTES = {"read and written": 17.0, "with write-allocate": 21.0}
+BYTES = {"read and written": 17.0, "with write-allocate": 21.0}
 
 
 def cases(shape: dict[str, Any], settings: Settings) -> Iterator[Case]:
@@ -64,14 +64,20 @@ def make_tokenizer(kind: str, n_edges: dict[str, int], events: Events) -> Binned
     return tokenizer if tokenizer.is_fitted else tokenizer.fit(events)
 
 
-def expected_ids(kind: str, n_edges: dict[str, int], events: Events, first: int) -> npt.NDArray[np.int32]:
-    """Return the ids by NumPy in float64, from the definition of the edges and none of evtok's arrays."""
+def expected_ids(
+    kind: str, n_edges: dict[str, int], events: Events, first: int, fitted_to: Events | None = None
+) -> npt.NDArray[np.int32]:
+    """Return the ids by NumPy in float64, from the definition of the edges and none of evtok's arrays.
+
+    `fitted_to` are the events that edges come from, by default the same.
+    """
     ids = events.columns["type"].astype(np.int64)
     for name, n in n_edges.items():
         x = events.columns[name].astype(np.float64)
         low, high = RANGES[name]
         if kind == "equal-frequency":
-            edges = np.sort(x)[[k * len(x) // (n + 1) for k in range(1, n + 1)]]
+            of = x if fitted_to is None else fitted_to.columns[name].astype(np.float64)
+            edges = np.sort(of)[[k * len(of) // (n + 1) for k in range(1, n + 1)]]
         elif kind == "log-uniform" and name == "pt":
             x, edges = np.log(x), np.linspace(np.log(low), np.log(high), n)
         else:
@@ -107,7 +113,7 @@ def _case(shape: dict[str, Any], kind: str, events: Events, settings: Settings) 
             else:
                 name, exact, run = make()
                 contestants.append(Contestant(name, run, "peer", version, threads, exact))
-    contestants.append(copy_limit(threads, _BYTES["read and written"] * n_objects))
+    contestants.append(copy_limit(threads, BYTES["read and written"] * n_objects))
     return Case(
         "tokenize",
         shape["name"],
@@ -118,7 +124,7 @@ def _case(shape: dict[str, Any], kind: str, events: Events, settings: Settings) 
         lambda: expected_ids(kind, n_edges, events, first),
         "numpy.digitize in float64",
         {"seed": SEED, "sha256": sha256(types, *columns), "events": len(events), "bytes": 17 * n_objects},
-        bytes_per_unit=_BYTES,
+        bytes_per_unit=BYTES,
         absent=absent,
         notes=(
             "encode gives each result in fresh memory, which the kernel of the system has to clear first",
