@@ -71,9 +71,10 @@ class TorchArrays:
 
     def put(self, array: npt.NDArray[Any]) -> Tensor:
         """Copy to the device, on the stream."""
-        # torch has no tensors of read-only memory; it reads this one before the call returns.
+        # torch has no tensors of read-only memory; CUDA has read this one when the call returns, for memory that is not
+        # pinned is staged. A copy that blocks would wait for all that is queued on the stream.
         host = array if array.flags.writeable else array.copy()
-        result: Tensor = self._torch.from_numpy(host).to(self._device)
+        result: Tensor = self._torch.from_numpy(host).to(self._device, non_blocking=True)
         return result
 
     @staticmethod
