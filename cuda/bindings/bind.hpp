@@ -7,5 +7,8 @@ namespace evtok::cuda::bindings {
 
 void bind_device(pybind11::module_& m);
 void bind_digitize(pybind11::module_& m);
+void bind_nearest(pybind11::module_& m);
+void bind_row_ids(pybind11::module_& m);
+void bind_sequences(pybind11::module_& m);
 
 }  // namespace evtok::cuda::bindings

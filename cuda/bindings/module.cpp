@@ -8,4 +8,7 @@ PYBIND11_MODULE(_cuda, m, pybind11::mod_gil_not_used()) {
   m.doc() = "CUDA kernels of evtok. Arguments are checked by evtok.cuda; call that.";
   bind_device(m);
   bind_digitize(m);
+  bind_nearest(m);
+  bind_row_ids(m);
+  bind_sequences(m);
 }

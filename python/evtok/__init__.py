@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from evtok._build import build_config
     from evtok.binning import digitize
     from evtok.codebook import FSQ, LFQ, Codebook, ResidualCodebook, fit_codebook, nearest
+    from evtok.cuda.events import GpuEvents
+    from evtok.cuda.tokens import GpuTokens
     from evtok.dataset import TokenDataset
     from evtok.detectors import load_detector
     from evtok.events import Events
@@ -38,6 +40,8 @@ _HOMES = {
     "CodebookTokenizer": "evtok.tokenizers",
     "Events": "evtok.events",
     "FSQ": "evtok.codebook",
+    "GpuEvents": "evtok.cuda.events",
+    "GpuTokens": "evtok.cuda.tokens",
     "LFQ": "evtok.codebook",
     "ResidualCodebook": "evtok.codebook",
     "Scores": "evtok.scores",
@@ -63,6 +67,8 @@ __all__ = [
     "Codebook",
     "CodebookTokenizer",
     "Events",
+    "GpuEvents",
+    "GpuTokens",
     "ResidualCodebook",
     "Scores",
     "TokenDataset",

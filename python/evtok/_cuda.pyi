@@ -2,6 +2,9 @@
 # unless its name says so.
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 version: str
 emulated: bool
 toolkit: str  # such as "13.0"; "" where emulated
@@ -24,3 +27,93 @@ def digitize_float32(
 def digitize_float64(
     x: int, n: int, edges: int, n_edges: int, right: bool, falling: bool, codes: int, stream: int
 ) -> None: ...
+
+# ---- events and their tokens ----
+
+long_event: int  # more objects than this need scratch memory to be ordered
+events_of_a_block: int  # of the prefix sum of offsets
+
+def check_offsets_int32(
+    x: int, n_events: int, content: int, max_per_event: int, checked: int, summary: int, stream: int
+) -> None: ...
+def check_offsets_uint32(
+    x: int, n_events: int, content: int, max_per_event: int, checked: int, summary: int, stream: int
+) -> None: ...
+def check_offsets_int64(
+    x: int, n_events: int, content: int, max_per_event: int, checked: int, summary: int, stream: int
+) -> None: ...
+def narrow_codes_uint8(codes: int, n: int, n_types: int, narrow: int, status: int, stream: int) -> None: ...
+def narrow_codes_int32(codes: int, n: int, n_types: int, narrow: int, status: int, stream: int) -> None: ...
+def narrow_codes_int64(codes: int, n: int, n_types: int, narrow: int, status: int, stream: int) -> None: ...
+def bin_buckets(
+    edges: npt.NDArray[np.float32], options: dict[str, Any], most: int
+) -> tuple[bytes, bytes]: ...
+
+class RowProgram:
+    def __init__(self, n_rows: int) -> None: ...
+    def add_types(self, codes: int, contributions: npt.NDArray[np.int32], base: int) -> None: ...
+    def add_bins(
+        self,
+        x: int,
+        float64: bool,
+        edges: int,
+        n_edges: int,
+        reference: int,
+        table: int,
+        function: bytes,
+        options: dict[str, Any],
+    ) -> None: ...
+    def add_digits(self, digits: int, n_digits: int, base: int) -> None: ...
+    def set_vocabulary(self, factorised: bool, base: int, unknown: int) -> None: ...
+    def set_ranks(self, ranks: int, n: int) -> None: ...
+    def set_seen(self, seen: int, n: int) -> None: ...
+    def set_offsets(self, offsets: int, n_events: int) -> None: ...
+    def width(self) -> int: ...
+    def ids_int32(self, out: int, statuses: int, stream: int) -> None: ...
+    def ids_uint16(self, out: int, statuses: int, stream: int) -> None: ...
+
+class SequencePlan:
+    def __init__(
+        self,
+        before: list[tuple[int, int]],
+        after: list[tuple[int, int]],
+        sort_by: int,
+        sort_float64: bool,
+        max_objects: int,
+    ) -> None: ...
+    def offsets(
+        self,
+        offsets: int,
+        n_events: int,
+        width: int,
+        partial: int,
+        out_offsets: int,
+        truncated: int,
+        stream: int,
+    ) -> None: ...
+    def write_int32(
+        self,
+        ids: int,
+        offsets: int,
+        n_events: int,
+        n_objects: int,
+        width: int,
+        longest: int,
+        out_offsets: int,
+        order: int,
+        out: int,
+        stream: int,
+    ) -> None: ...
+    def write_uint16(
+        self,
+        ids: int,
+        offsets: int,
+        n_events: int,
+        n_objects: int,
+        width: int,
+        longest: int,
+        out_offsets: int,
+        order: int,
+        out: int,
+        stream: int,
+    ) -> None: ...

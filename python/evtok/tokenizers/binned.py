@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from evtok.tokenizers import (
     binned_decode,
     binned_encode,
     binned_fit,
+    encoding,
 )
 from evtok.tokenizers import (
     event_features as of_event,
@@ -36,6 +37,9 @@ from evtok.tokens import Tokens
 
 if TYPE_CHECKING:
     import awkward as ak
+
+    from evtok.cuda.events import GpuEvents
+    from evtok.cuda.tokens import GpuTokens
 
 __all__ = ["OBJECTS", "BinnedTokenizer"]
 
@@ -281,6 +285,16 @@ class BinnedTokenizer(Tokenizer):
 
     # ---- encoding and decoding --------------------------------------------------------------------------------
 
+    @overload
+    def encode(
+        self,
+        events: GpuEvents,
+        *,
+        on_invalid: OnInvalid = "raise",
+        threads: int | None = None,
+        dtype: npt.DTypeLike = np.int32,
+    ) -> GpuTokens: ...
+    @overload
     def encode(
         self,
         events: Events | ak.Array,
@@ -288,14 +302,23 @@ class BinnedTokenizer(Tokenizer):
         on_invalid: OnInvalid = "raise",
         threads: int | None = None,
         dtype: npt.DTypeLike = np.int32,
-    ) -> Tokens:
+    ) -> Tokens: ...
+    def encode(
+        self,
+        events: Events | GpuEvents | ak.Array,
+        *,
+        on_invalid: OnInvalid = "raise",
+        threads: int | None = None,
+        dtype: npt.DTypeLike = np.int32,
+    ) -> Tokens | GpuTokens:
         """Turn events into tokens.
 
         Parameters
         ----------
-        events : Events, or ak.Array of type ``n * var * {pt: float32, ...}``
+        events : Events, GpuEvents, or ak.Array of type ``n * var * {pt: float32, ...}``
             With the columns and fields of `required_columns` and `required_fields`. An awkward array has no fields; its
-            other records' members are not read, and types in it are digits.
+            other records' members are not read, and types in it are digits. Of events on a GPU, quantities such as
+            ``count[j,b]`` are taken as fields of that name.
         on_invalid : {"raise", "sentinel"}
             What to do with an invalid value: an error that names it, or -1 for its object. An object that truncation
             would drop is an error too: which objects are dropped is known only of valid ones.
@@ -306,8 +329,9 @@ class BinnedTokenizer(Tokenizer):
 
         Returns
         -------
-        Tokens
-            Its `report` counts what was invalid, unknown and truncated, see `EncodeReport`.
+        Tokens, or GpuTokens of GpuEvents
+            The same ids. Its `report` counts what was invalid, unknown and truncated, see `EncodeReport`. On a GPU
+            nothing waits for the device with ``on_invalid="sentinel"``, unless sequences have to be cut.
 
         Raises
         ------
@@ -316,6 +340,10 @@ class BinnedTokenizer(Tokenizer):
         TypeError
             Another kind of `events`, or a column of integers above 2**53 in size.
         """
+        if encoding.on_gpu(events):
+            from evtok.cuda.binned_encode import encode as on_gpu
+
+            return on_gpu(self._as_fitted(), events, on_invalid, np.dtype(dtype))
         return binned_encode.encode(self._as_fitted(), events, on_invalid, threads or 0, np.dtype(dtype))
 
     def decode(self, tokens: Tokens, *, seed: int | None = None) -> Events:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +72,10 @@ def encode(
         threads,
     )
     if counts["invalid"] and on_invalid == "raise":
-        _raise_invalid(tokenizer, events, counts["first_invalid"], counts["invalid"])
+        row = counts["first_invalid"]
+        event = int(np.searchsorted(events.offsets, row, side="right")) - 1
+        first = int(events.offsets[event])
+        raise_invalid(tokenizer, events[event], event, row - first, counts["invalid"])
     _backend.used_native()
     return Tokens._trusted(
         ids,
@@ -166,15 +169,20 @@ def _types(
     settings: Settings, events: Events, stride: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
     """Return the type codes of the events, and what each code contributes."""
+    return encoding.type_codes(events), type_contributions(settings, events.types, stride)
+
+
+def type_contributions(settings: Settings, types: Sequence[str], stride: int) -> npt.NDArray[np.int32]:
+    """Return what each code of a type contributes (256,), or the unknown flag; `types` are names of the codes."""
     contributions = np.full(256, _core.unknown_flag, np.int32)
-    if events.types:
-        for code, name in enumerate(events.types):
+    if types:
+        for code, name in enumerate(types):
             if name in settings.types:
                 contributions[code] = settings.types[name] * stride
     else:  # codes without names are the digits themselves
         digits = np.fromiter(settings.types.values(), np.int64)
         contributions[digits] = digits * stride
-    return encoding.type_codes(events), contributions
+    return contributions
 
 
 def _sort_column(settings: Settings, events: Events) -> npt.NDArray[Any] | None:
@@ -186,26 +194,31 @@ def _sort_column(settings: Settings, events: Events) -> npt.NDArray[Any] | None:
 
 def explain_invalid(tokenizer: BinnedTokenizer, events: Events, row: int) -> str:
     """Say what is invalid about one object (a row of the columns)."""
-    settings = tokenizer.settings
     event = int(np.searchsorted(events.offsets, row, side="right")) - 1
-    where = f"event {event}, object {row - int(events.offsets[event])}"
+    return _explain(tokenizer, events[event], event, row - int(events.offsets[event]))
+
+
+def _explain(tokenizer: BinnedTokenizer, one: Events, event: int, k: int) -> str:
+    """Say what is invalid about object `k` of the event `one`, which has the number `event`."""
+    settings = tokenizer.settings
+    where = f"event {event}, object {k}"
     if settings.types:
-        code = int(events.columns[TYPE_COLUMN][row])
-        name = events.types[code] if events.types else str(code)
-        known = settings.types if events.types else {str(d): d for d in settings.types.values()}
+        code = int(one.columns[TYPE_COLUMN][k])
+        name = one.types[code] if one.types else str(code)
+        known = settings.types if one.types else {str(d): d for d in settings.types.values()}
         if name not in known and "unk" not in tokenizer.special_ids:
             return f"{where}: unknown object type {name!r}; the tokenizer knows {', '.join(known)}"
-    one = events[event]
     for name, feature in settings.features.items():
-        value = float(binned_rows.compared_values(feature, one)[row - int(events.offsets[event])])
+        value = float(binned_rows.compared_values(feature, one)[k])
         lowest, highest = feature.transform.valid_range(np.float64)
         if not lowest <= value <= highest and not (feature.zero_is_code_zero and value == 0):
             return f"{where}: {name} = {value!r} is not valid for {feature.transform.kind} bins of {feature.column!r}"
     return f"{where}: its combination of bins is unknown to the tokenizer, which has no token 'unk'"
 
 
-def _raise_invalid(tokenizer: BinnedTokenizer, events: Events, row: int, count: int) -> None:
+def raise_invalid(tokenizer: BinnedTokenizer, one: Events, event: int, k: int, count: int) -> NoReturn:
+    """Raise for object `k` of the event `one`, which has the number `event`: the first of `count`."""
     more = f" (and {count - 1} more invalid objects)" if count > 1 else ""
     raise InvalidEventsError(
-        f"{explain_invalid(tokenizer, events, row)}{more}; drop or mend it, or encode with on_invalid='sentinel'"
+        f"{_explain(tokenizer, one, event, k)}{more}; drop or mend it, or encode with on_invalid='sentinel'"
     )

@@ -54,25 +54,32 @@ def add(
     stride, base : int
         Factor of the digit in the mixed radix, and the first id of its block.
     """
-    feature = fitted.feature
-    single = x.dtype == np.float32 and not feature.is_derived
-    lowest, highest = feature.transform.valid_range(np.float32 if single else np.float64)
+    single = x.dtype == np.float32 and not fitted.feature.is_derived
     program.add_bins(
         x,
         fitted.thresholds32 if single else fitted.thresholds64,
-        {
-            "right": feature.right,
-            "lowest": lowest,
-            "highest": highest,
-            "first": fitted.first,
-            "last": fitted.last,
-            "origin": fitted.origin,
-            "outside_unknown": feature.outside == "unknown",
-            "stride": stride,
-            "base": base,
-            "relative": feature.is_derived,
-            "wrap": feature.wrap,
-            "reference": reference,
-            "zero_is_digit_zero": feature.zero_is_code_zero,
-        },
+        options(fitted, single, reference, stride, base),
     )
+
+
+def options(
+    fitted: FittedFeature, single: bool, reference: npt.NDArray[np.float64] | None, stride: int, base: int
+) -> dict[str, Any]:
+    """Return what a kernel is told of a feature beside its thresholds; `single`: they are the float32 ones."""
+    feature = fitted.feature
+    lowest, highest = feature.transform.valid_range(np.float32 if single else np.float64)
+    return {
+        "right": feature.right,
+        "lowest": lowest,
+        "highest": highest,
+        "first": fitted.first,
+        "last": fitted.last,
+        "origin": fitted.origin,
+        "outside_unknown": feature.outside == "unknown",
+        "stride": stride,
+        "base": base,
+        "relative": feature.is_derived,
+        "wrap": feature.wrap,
+        "reference": reference,
+        "zero_is_digit_zero": feature.zero_is_code_zero,
+    }

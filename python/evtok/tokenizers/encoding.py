@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,16 @@ from evtok.errors import InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
 
 if TYPE_CHECKING:
+    from evtok.cuda.events import GpuEvents
     from evtok.tokenizers.interface import Tokenizer
 
 _NO_LIMIT = (1 << 63) - 1
+
+
+def on_gpu(events: object) -> TypeGuard[GpuEvents]:
+    """Tell whether these are `GpuEvents`, without importing what is for GPUs alone."""
+    module = sys.modules.get("evtok.cuda.events")
+    return module is not None and isinstance(events, module.GpuEvents)
 
 
 def check_arguments(on_invalid: str, dtype: np.dtype[Any], vocab_size: int) -> None:
@@ -44,6 +52,8 @@ def events_of(tokenizer: Tokenizer, given: Any) -> Events:
     """
     if isinstance(given, Events):
         return given
+    if on_gpu(given):
+        raise TypeError("events: this tokenizer takes events on the host for now; use events.to_host()")
     if _arrays.kind(given) != "awkward":
         raise TypeError(
             f"events: expected Events, or an awkward array of lists of records, got {type(given).__name__}"
