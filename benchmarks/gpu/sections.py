@@ -121,7 +121,7 @@ def sanitize(runner: Runner) -> Result:
     for kind in ("memcheck", "racecheck", "initcheck"):
         command = [tool, "--tool", kind, "--error-exitcode", "9", "--print-limit", "20"]
         tested = _pytest(runner, "-k", "cupy and not forked and not bench")
-        status, text = runner.run([*command, *tested], 75)
+        status, text = runner.run([*command, *tested], 75, runner.environment(EVTOK_TEST_UNPOOLED="1"))
         errors = re.findall(r"=========.*(?:ERROR SUMMARY|RACECHECK SUMMARY).*", text)
         result[kind] = {"status": status, "summary": errors[-1:], "tests": _last_line(text)}
         if status != "ok":
