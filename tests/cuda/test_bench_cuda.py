@@ -66,7 +66,7 @@ def settings(gpu, monkeypatch):
     return registry.Settings(1, device=EmulatedDevice(gpu))
 
 
-@pytest.mark.parametrize("benchmark_name", ["digitize"])
+@pytest.mark.parametrize("benchmark_name", ["digitize", "tokenize"])
 def test_rows_are_verified_against_the_cpu(settings, benchmark_name):
     found = list(rows.measured(benchmark_name, settings, rounds=3))
     assert found

@@ -12,6 +12,7 @@ from evtok.bench.gpu.peers import Peers, Turns, compiled
 from evtok.bench.harness import Case, Contestant
 from evtok.bench.registry import Settings
 from evtok.bench.tokenize import BYTES, SEED, expected_ids, make_events, make_tokenizer, sha256
+from evtok.cuda.events import GpuEvents
 from evtok.errors import EvtokError
 
 # Objects that NumPy checks in float64, from the first one on: the CPU's kernel checks all.
@@ -26,10 +27,10 @@ def cases(shape: dict[str, Any], settings: Settings) -> Iterator[Case]:
         yield _case(shape, kind, events, settings, settings.device)
 
 
-def on_device(device: Device, events: Events) -> Events:
-    """Return the events with all of their columns, and their offsets, on the device."""
+def on_device(device: Device, events: Events) -> GpuEvents:
+    """Return the events on the device."""
     columns = {name: device.put(x) for name, x in events.columns.items()}
-    return Events(device.put(events.offsets), columns, units=events.units, types=events.types)
+    return GpuEvents(device.put(events.offsets), columns, units=events.units, types=events.types)
 
 
 def _case(shape: dict[str, Any], kind: str, events: Events, settings: Settings, device: Device) -> Case:
