@@ -11,4 +11,6 @@ PYBIND11_MODULE(_cuda, m, pybind11::mod_gil_not_used()) {
   bind_nearest(m);
   bind_row_ids(m);
   bind_sequences(m);
+  bind_scores(m);
+  bind_token_nll(m);
 }

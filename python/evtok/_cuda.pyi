@@ -117,3 +117,112 @@ class SequencePlan:
         out: int,
         stream: int,
     ) -> None: ...
+
+# ---- scores ----
+
+most_nll_dims: int
+nll_faults: int  # statuses that token_nll and nll_from_logits take
+segment_faults: int  # statuses that reduce_segments takes
+
+def nll_sizes(n_tokens: int, n_dims: int, bfloat16: bool) -> tuple[int, int, int]: ...
+def pack_head(
+    weight: int,
+    bfloat16: bool,
+    bias: int,
+    n_tokens: int,
+    n_dims: int,
+    packed_weight: int,
+    packed_bias: int,
+    largest: int,
+    stream: int,
+) -> None: ...
+def token_nll(
+    weight: int,
+    bias: int,
+    largest: int,
+    n_tokens: int,
+    n_dims: int,
+    weight_bfloat16: bool,
+    hidden: int,
+    hidden_bfloat16: bool,
+    targets: int,
+    n: int,
+    ignored: int,
+    parts: int,
+    target_logits: int,
+    statuses: int,
+    nll: int,
+    stream: int,
+) -> None: ...
+def nll_from_logits(
+    logits: int,
+    bfloat16: bool,
+    targets: int,
+    n: int,
+    n_tokens: int,
+    ignored: int,
+    statuses: int,
+    nll: int,
+    stream: int,
+) -> None: ...
+def score_rows(
+    x: int,
+    n: int,
+    n_dims: int,
+    score: int,
+    other: int,
+    own_other: bool,
+    mean: bool,
+    status: int,
+    out: int,
+    stream: int,
+) -> None: ...
+def class_distances(
+    x: int,
+    n: int,
+    n_dims: int,
+    n_classes: int,
+    shared: bool,
+    centres: int,
+    factors: int,
+    whitened: int,
+    status: int,
+    scores: int,
+    nearest: int,
+    stream: int,
+) -> None: ...
+def histogram_score(
+    x: int, n: int, n_dims: int, edges: int, values: int, ends: int, status: int, out: int, stream: int
+) -> None: ...
+def reduce_segments_float32(
+    values: int,
+    n_values: int,
+    offsets: int,
+    n_events: int,
+    weights: int,
+    types: int,
+    type_weights: int,
+    n_types: int,
+    reduction: int,
+    k: int,
+    empty: float,
+    statuses: int,
+    out: int,
+    stream: int,
+) -> None: ...
+def reduce_segments_float64(
+    values: int,
+    n_values: int,
+    offsets: int,
+    n_events: int,
+    weights: int,
+    types: int,
+    type_weights: int,
+    n_types: int,
+    reduction: int,
+    k: int,
+    empty: float,
+    statuses: int,
+    out: int,
+    stream: int,
+) -> None: ...

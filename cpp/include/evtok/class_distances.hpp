@@ -13,6 +13,7 @@
 
 #include <cstdint>
 
+#include "evtok/numerics.hpp"
 #include "evtok/row_scores.hpp"
 
 namespace evtok {
@@ -32,7 +33,7 @@ struct Classes {
 };
 
 /// Rows of a factor with its padding.
-constexpr int64_t padded_rows(int64_t n_dims) {
+EVTOK_HD constexpr int64_t padded_rows(int64_t n_dims) {
   return (n_dims + kFactorRows - 1) / kFactorRows * kFactorRows;
 }
 
