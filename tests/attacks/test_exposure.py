@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -40,10 +41,12 @@ def _sockets_of(pid: int) -> set[str]:
 
 
 def _tree(pid: int) -> list[int]:
-    """A process and all that it started, and these did."""
-    children = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children += [int(child) for child in (task / "children").read_text().split()]
+    """A process and all that it started, and these did; what ends meanwhile has none."""
+    children: list[int] = []
+    with contextlib.suppress(OSError):  # the process, and below: a thread
+        for task in list(Path(f"/proc/{pid}/task").iterdir()):
+            with contextlib.suppress(OSError):
+                children += [int(child) for child in (task / "children").read_text().split()]
     return [pid, *(one for child in children for one in _tree(child))]
 
 
