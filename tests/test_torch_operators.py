@@ -212,15 +212,6 @@ def test_p16_other_dtypes_are_refused() -> None:
         operators.nearest(numbers(3, 4), numbers(3, 4), "manhattan")
 
 
-def test_another_device_is_refused_with_what_to_do() -> None:
-    """A CUDA tensor cannot be made here, so the call is sent to the CUDA kernel by its key."""
-    keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
-    with pytest.raises(
-        NotImplementedError, match=r"evtok::nearest has a kernel for the CPU alone.*\.cpu\(\)"
-    ):
-        torch.ops.evtok.nearest.default.redispatch(keys, numbers(3, 4), numbers(3, 4))
-
-
 # ---- gradients ---------------------------------------------------------------------------------------------
 
 

@@ -15,9 +15,11 @@ from types import ModuleType
 from typing import Any
 
 import emulated_cupy
+import emulated_torch
 import numpy as np
 import pytest
 
+from evtok import _arrays
 from evtok.cuda import module
 
 
@@ -80,3 +82,15 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Gpu:
     monkeypatch.setitem(sys.modules, "evtok._cuda", cuda)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     return Gpu("emulated", cupy.asarray, cupy.asnumpy, cuda)
+
+
+@pytest.fixture(params=["emulated", pytest.param("torch", marks=pytest.mark.gpu)])
+def torch_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where tensors of a test lie: on a real GPU, or on the host, where all are taken for those of an emulated GPU."""
+    if request.param == "torch":
+        real("torch")
+        return "cuda"
+    monkeypatch.setitem(sys.modules, "evtok._cuda", emulated_module())
+    monkeypatch.setattr("evtok.cuda.arrays.TorchArrays", emulated_torch.HostTensors)
+    monkeypatch.setattr(_arrays, "on_gpu", lambda x: _arrays.kind(x) == "torch")
+    return "cpu"

@@ -65,6 +65,14 @@ def common_dtype(x: Array, codes: Array, dtype: npt.DTypeLike | None) -> np.dtyp
     )
 
 
+def refuse_row(shape: tuple[int, ...], row: int, reason: str) -> NoReturn:
+    """Raise ValueError: row `row` of vectors of this shape (without D) is invalid, for this reason."""
+    place = ""
+    if len(shape) > 1:
+        place = f" (index {tuple(int(i) for i in np.unravel_index(row, shape))})"
+    raise ValueError(f'x: row {row}{place} {reason}; drop or mask such rows, or use on_invalid="sentinel"')
+
+
 class Rows:
     """Vectors (..., D), seen as rows (n, D) without a copy where their memory allows.
 
@@ -139,12 +147,7 @@ class Rows:
 
     def refuse(self, row: int, reason: str) -> NoReturn:
         """Raise ValueError: row `row` is invalid, for this reason."""
-        place = ""
-        if len(self.shape) > 1:
-            place = f" (index {tuple(int(i) for i in np.unravel_index(row, self.shape))})"
-        raise ValueError(
-            f'x: row {row}{place} {reason}; drop or mask such rows, or use on_invalid="sentinel"'
-        )
+        refuse_row(self.shape, row, reason)
 
     def wrap(self, result: Array) -> Any:
         """Return a result with one entry (or k entries) a row as an array of the kind of the input."""

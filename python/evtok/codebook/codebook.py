@@ -24,9 +24,10 @@ _KIND = "codebook"
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A codebook in the dtype of a computation."""
+    """A codebook in the dtype of a computation; the codes (K, D) are normalised for "cosine"."""
 
     dtype: np.dtype[Any]
+    codes: npt.NDArray[Any]
     kernel: _core.CodeSearchFloat32 | _core.CodeSearchFloat64
 
 
@@ -86,7 +87,7 @@ class Codebook:
         if self.metric == "cosine":
             codes = _core.normalise_codes(codes)
         search_class = _core.CodeSearchFloat32 if dtype == np.float32 else _core.CodeSearchFloat64
-        return _Prepared(dtype, search_class(codes, self.metric))
+        return _Prepared(dtype, codes, search_class(codes, self.metric))
 
     def prepared(self, dtype: np.dtype[Any]) -> _Prepared:
         """Return the codes prepared for a computation in `dtype`; made once."""
@@ -145,7 +146,10 @@ class Codebook:
         threads: int | None = None,
         out: npt.NDArray[np.int32] | None = None,
     ) -> Any:
-        """Return the index of the code that each vector of `x` (..., D) is nearest to; see `evtok.nearest`."""
+        """Return the index of the code that each vector of `x` (..., D) is nearest to; see `evtok.nearest`.
+
+        For `x` on a GPU the codes are copied there once.
+        """
         if (
             type(x) is np.ndarray
             and x.ndim == 2
@@ -162,6 +166,21 @@ class Codebook:
             ids = search_plain(self, x, threads)
             if ids is not None:
                 return ids
+        if _arrays.on_gpu(x):
+            from evtok.cuda.nearest import nearest as on_gpu
+
+            if out is not None:
+                raise ValueError("out: not taken for an array on a GPU; leave it out")
+            return on_gpu(
+                x,
+                self,
+                k=k,
+                return_distance=return_distance,
+                return_margin=return_margin,
+                mask=mask,
+                on_invalid=on_invalid,
+                dtype=dtype,
+            )
         return search(
             self,
             x,

@@ -37,9 +37,10 @@ def nearest(
     Parameters
     ----------
     x : real numbers (..., D)
-        NumPy array, torch tensor on the CPU, or awkward array whose innermost lists have length D; any layout.
+        NumPy array, torch tensor, CuPy array, or awkward array whose innermost lists have length D; any layout.
     codebook : real numbers (K, D), or Codebook
-        A `Codebook` is prepared once, for its own metric, and serves many calls.
+        A `Codebook` is prepared once, for its own metric, and serves many calls. For `x` on a GPU it is copied there
+        once; an array of codes on a GPU is copied to the host in each call.
     metric : "l2", "cosine" or "dot", optional
         By default that of a `Codebook`, and "l2" for an array: squared Euclidean distance, or the largest product with
         the codes as they are ("dot") or normalised ("cosine").
@@ -51,13 +52,13 @@ def nearest(
         False: skip this vector.
     on_invalid : "raise" or "sentinel"
         What becomes of a vector that holds NaN or infinity, whose distances or products overflow, or that is zero
-        (for "cosine"): an error, or the id -1.
+        (for "cosine"): an error, or the id -1. On a GPU, "raise" waits for the device, and "sentinel" for nothing.
     dtype : "float32" or "float64", optional
         Compute in this dtype, rounding x and codebook to it. By default both must have the same.
     threads : int, optional
         Threads to use; by default `EVTOK_NUM_THREADS` or the CPUs that this process may use.
     out : int32 array of the shape of the ids, optional
-        Written and returned as the ids; contiguous, and not overlapping `x`.
+        Written and returned as the ids; contiguous, and not overlapping `x`. Not for `x` on a GPU.
 
     Returns
     -------
@@ -90,6 +91,8 @@ def nearest(
         if metric not in (None, codebook.metric):
             raise ValueError(f"metric: this codebook was prepared for {codebook.metric!r}, got {metric!r}")
         prepared = codebook
+    elif _arrays.on_gpu(x):
+        prepared = _codebook_for_gpu(codebook, metric or "l2", dtype)
     else:
         codes = _arrays.to_numpy(codebook, "codebook")
         wanted = _rows.common_dtype(_rows.Rows(x).values, codes, dtype)
@@ -108,6 +111,20 @@ def nearest(
         threads=threads,
         out=out,
     )
+
+
+def _codebook_for_gpu(codebook: Any, metric: Metric, dtype: npt.DTypeLike | None) -> Codebook:
+    from evtok.codebook.codebook import Codebook
+
+    if _arrays.on_gpu(codebook):
+        from evtok.cuda.nearest import to_host
+
+        codebook = to_host(codebook)
+    codes = _arrays.to_numpy(codebook, "codebook")
+    if dtype is not None:
+        with np.errstate(over="ignore"), _core.FloatEnvironment():
+            codes = codes.astype(_rows.checked_dtype(dtype), copy=False)
+    return Codebook(codes, metric=metric)
 
 
 def search_plain(

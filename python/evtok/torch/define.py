@@ -43,10 +43,11 @@ def define(
     run: Callable[..., Any],
     fake: Callable[..., Any],
     *,
+    on_gpu: Callable[..., Any],
     mutates: Sequence[str] = (),
     gradient: tuple[Callable[..., Any], Callable[..., None]] | None = None,
 ) -> Any:
-    """Register ``torch.ops.evtok.<name>`` for the CPU, and an error that says so for other devices.
+    """Register ``torch.ops.evtok.<name>``: `run` for the CPU, and `on_gpu` for CUDA.
 
     `gradient` is a pair of functions, backward and setup_context.
     """
@@ -55,13 +56,7 @@ def define(
         f"evtok::{name}", run, mutates_args=tuple(mutates), device_types="cpu", schema=schema
     )
     result.register_fake(fake)
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise NotImplementedError(
-            f"evtok::{name} has a kernel for the CPU alone; move its arguments with .cpu()"
-        )
-
-    result.register_kernel("cuda", refuse)
+    result.register_kernel("cuda", on_gpu)
     if gradient is not None:
         backward, setup_context = gradient
         result.register_autograd(backward, setup_context=setup_context)

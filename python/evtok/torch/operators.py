@@ -12,6 +12,7 @@
 
 Whatever adds many numbers up is an operator of its own, with one order of summation. What is left between the operators
 is elementwise and rounds in one way only, and so a compiled model gives the bits of the eager one, gradients included.
+CUDA tensors take the same operators; `evtok.torch.on_gpu` says which of them have the bits of the CPU.
 
 An id of -1 means "no code" throughout: such a row is zero, and has no gradient and no loss.
 """
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 
 from evtok import _core
+from evtok.torch import on_gpu
 from evtok.torch.define import array, computed_in, counts_and_sums, define
 from evtok.torch.prepared import prepared
 from evtok.torch.rows import mean_squared_error, row_products, straight_through
@@ -108,6 +110,7 @@ _nearest_operator = define(
     "(Tensor, Tensor)",
     _nearest,
     _nearest_fake,
+    on_gpu=on_gpu.nearest,
     gradient=(_nearest_backward, _nearest_setup),
 )
 
@@ -166,7 +169,14 @@ def _normalise_codes_fake(codes: Tensor) -> Tensor:
     return codes.new_empty(codes.shape, dtype=computed_in(codes))
 
 
-normalise_codes = define("normalise_codes", "Tensor codes", "Tensor", _normalise_codes, _normalise_codes_fake)
+normalise_codes = define(
+    "normalise_codes",
+    "Tensor codes",
+    "Tensor",
+    _normalise_codes,
+    _normalise_codes_fake,
+    on_gpu=on_gpu.normalise_codes,
+)
 
 
 # ---- the codes of ids, and the sums of what has an id ----------------------------------------------------------------
@@ -206,6 +216,7 @@ look_up = define(
     "Tensor",
     _look_up,
     _look_up_fake,
+    on_gpu=on_gpu.look_up,
     gradient=(_look_up_backward, _look_up_setup),
 )
 
@@ -227,4 +238,5 @@ sum_by_code = define(
     "(Tensor, Tensor)",
     _sum_by_code,
     _sum_by_code_fake,
+    on_gpu=on_gpu.sum_by_code,
 )

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from evtok import _core
+from evtok.torch import on_gpu
 from evtok.torch.define import array, computed_in, counts_and_sums, define
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ straight_through = define(
     "Tensor",
     _straight_through,
     _straight_through_fake,
+    on_gpu=_straight_through,
     gradient=(_straight_through_backward, _straight_through_setup),
 )
 
@@ -77,6 +79,7 @@ mean_squared_error = define(
     "Tensor",
     _mean_squared_error,
     _mean_squared_error_fake,
+    on_gpu=on_gpu.mean_squared_error,
     gradient=(_mean_squared_error_backward, _mean_squared_error_setup),
 )
 
@@ -110,5 +113,6 @@ row_products = define(
     "Tensor",
     _row_products,
     _row_products_fake,
+    on_gpu=on_gpu.row_products,
     gradient=(_row_products_backward, _row_products_setup),
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 import torch.distributed as dist
 
+from evtok.torch import on_gpu
 from evtok.torch.define import array, define
 from evtok.torch.operators import nearest, normalise_codes, sum_by_code
 
@@ -54,6 +55,7 @@ def _moving_average(
     from evtok.codebook import moving_average
 
     state = (codes, cluster_size, code_sums)
+    average = on_gpu if codes.is_cuda else moving_average
     rows = x.detach().reshape(-1, x.shape[-1])  # inductor hands over a leaf that needs grad as it is
     flat = ids.reshape(-1)
     sums, counts = sum_by_code(rows, flat, codes.shape[0])
@@ -62,12 +64,12 @@ def _moving_average(
         sums, counts = _added_over_ranks(sums, n_ranks), _added_over_ranks(counts, n_ranks)
     if not bool(counts.any()):
         return
-    moving_average.apply(*state, counts, sums, decay=decay, epsilon=epsilon, normalise=normalise)
+    average.apply(*state, counts, sums, decay=decay, epsilon=epsilon, normalise=normalise)
     if dead_below > 0:
         step = int(n_updates)
         source = step % n_ranks  # each rank in turn offers its rows
         if n_ranks == 1 or dist.get_rank() == source:
-            moving_average.replace_dead(
+            average.replace_dead(
                 *state, rows, flat, dead_below=dead_below, seed=seed, step=step, normalise=normalise
             )
         if n_ranks > 1:
@@ -87,6 +89,7 @@ moving_average = define(
     "()",
     _moving_average,
     _nothing,
+    on_gpu=_moving_average,
     mutates=("codes", "cluster_size", "code_sums", "n_updates"),
 )
 
@@ -105,6 +108,12 @@ def _start_from_kmeans(
 ) -> None:
     from evtok.codebook import fit_codebook
 
+    if codes.is_cuda:  # once in a training: on the CPU
+        on_host = codes.cpu(), cluster_size.cpu(), code_sums.cpu()
+        _start_from_kmeans(*on_host, x.detach().cpu(), None if mask is None else mask.cpu(), metric, seed)
+        for tensor, value in zip((codes, cluster_size, code_sums), on_host, strict=True):
+            tensor.copy_(value)
+        return
     rows = torch.from_numpy(array(x, "x").reshape(-1, x.shape[-1]))
     usable = torch.isfinite(rows).all(dim=1)
     if mask is not None:
@@ -141,7 +150,7 @@ def _initialise(
     if bool(initialised):
         return
     n_ranks = _n_ranks(synchronise)
-    failed = torch.zeros((), dtype=torch.bool)
+    failed = torch.zeros((), dtype=torch.bool, device=codes.device)
     state = (codes, cluster_size, code_sums)
     if n_ranks == 1:
         _start_from_kmeans(*state, x, mask, metric, seed)
@@ -169,5 +178,6 @@ initialise = define(
     "()",
     _initialise,
     _nothing,
+    on_gpu=_initialise,
     mutates=("codes", "cluster_size", "code_sums", "initialised"),
 )

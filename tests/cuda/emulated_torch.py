@@ -1,0 +1,26 @@
+"""Tensors of the host, taken for tensors of the emulated GPU."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from evtok.cuda.torch_arrays import TorchArrays
+
+
+class HostTensors(TorchArrays):
+    """What `evtok.cuda.arrays.Place` asks of torch, answered for the CPU."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self._device = self._torch.device("cpu")
+
+    @staticmethod
+    def index_of(x: Any) -> int:
+        return 0
+
+    def current(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def stream(self) -> int:
+        return 0
