@@ -63,12 +63,13 @@ def settings(gpu, monkeypatch):
         return [SMALL[benchmark] | SMALL[benchmark]["gpu"]]
 
     monkeypatch.setattr(shapes, "load", load)
+    monkeypatch.setitem(registry.ON_GPU, "sums", registry.ON_GPU["score"])  # the other kind of shape of "score"
     return registry.Settings(1, device=EmulatedDevice(gpu))
 
 
-@pytest.mark.parametrize("benchmark_name", ["digitize", "tokenize"])
+@pytest.mark.parametrize("benchmark_name", ["digitize", "tokenize", "nearest", "score", "sums"])
 def test_rows_are_verified_against_the_cpu(settings, benchmark_name):
-    found = list(rows.measured(benchmark_name, settings, rounds=3))
+    found = list(rows.measured(benchmark_name, settings, rounds=1))
     assert found
     for row in found:
         assert "failed" not in row, row

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 import evtok
-from evtok import _core
 from evtok.bench.digitize import BYTES
-from evtok.bench.gpu.peers import Peers, Turns, compiled
+from evtok.bench.gpu.peers import OURS, Peers, Turns, compiled
 from evtok.bench.harness import Case, Contestant
 from evtok.bench.registry import Settings
 from evtok.bench.tokenize import SEED, sha256
@@ -24,7 +23,7 @@ def cases(shape: dict[str, Any], settings: Settings) -> Iterator[Case]:
     x = np.random.default_rng(SEED).standard_normal(n, shape["dtype"]) * np.array(2, shape["dtype"])
     edges = np.linspace(-4, 4, shape["edges"]).astype(shape["dtype"])
     turns, edges_ = Turns.of(device, x), device.put(edges)
-    ours = Contestant("evtok", lambda: evtok.digitize(turns()[0], edges), "ours", _core.version, 0)
+    ours = Contestant("evtok", lambda: evtok.digitize(turns()[0], edges), *OURS)
     peers = Peers(device, settings.peers)
 
     def bucketize(torch: Any) -> Callable[[], Any]:

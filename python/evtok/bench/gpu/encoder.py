@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from evtok import Tokens, _core
+from evtok import Tokens
 from evtok.bench import encoder_data, encoder_torch
 from evtok.bench.encoder_data import Network
-from evtok.bench.gpu.peers import Peers, without_gradients
+from evtok.bench.gpu.peers import OURS, Peers, without_gradients
 from evtok.bench.harness import Case, Contestant
 from evtok.bench.registry import Settings
 from evtok.bench.score_head import TOLERANCE, count_far
@@ -33,7 +33,7 @@ def cases(shape: dict[str, Any], settings: Settings) -> Iterator[Case]:
     ours = Contestant(
         "evtok",
         lambda: detector.score(tokens, backend="torch", device="cuda"),  # type: ignore[call-arg,unused-ignore]
-        *("ours", _core.version, 0),
+        *OURS,
     )
     peers = Peers(device, settings.peers)
     for name, options in ((EAGER, {}), (FAST, {"fast": True}), (COMPILED, {"with_compile": True})):

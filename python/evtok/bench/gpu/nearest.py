@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from evtok import Codebook, _core
+from evtok import Codebook
 from evtok.bench import nearest_data
 from evtok.bench.gpu.device import Device
-from evtok.bench.gpu.peers import Peers, Turns, compiled
+from evtok.bench.gpu.peers import OURS, Peers, Turns, compiled
 from evtok.bench.harness import Case, Contestant
 from evtok.bench.nearest_data import Array
 from evtok.bench.registry import Settings
@@ -37,13 +37,11 @@ def _case(shape: dict[str, Any], kind: str, codes: Array, settings: Settings, de
     n_codes, n_dims = codes.shape
     turns = Turns.of(device, x)
     contestants = [
-        Contestant("evtok", lambda: codebook.nearest(*turns()), "ours", _core.version, 0),
+        Contestant("evtok", lambda: codebook.nearest(*turns()), *OURS),
         Contestant(
             "evtok, sentinel",
             lambda: codebook.nearest(*turns(), on_invalid="sentinel"),
-            "ours",
-            _core.version,
-            0,
+            *OURS,
         ),
     ]
     peers = _peers(device, settings, turns, codes, metric)

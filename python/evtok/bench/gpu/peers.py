@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
+from evtok import _core
 from evtok.bench.gpu.device import Device
 from evtok.bench.gpu.facts import version_of_any
 from evtok.bench.harness import Contestant
+
+#: Role, version and threads of our contestants.
+OURS: tuple[Literal["ours"], str, int] = ("ours", _core.version, 0)
 
 
 class Peers:

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evtok import _core
 from evtok.bench.gpu.device import Device
-from evtok.bench.gpu.peers import Peers, Turns, compiled, without_gradients
+from evtok.bench.gpu.peers import OURS, Peers, Turns, compiled, without_gradients
 from evtok.bench.harness import Case, Contestant
 from evtok.bench.registry import Settings
 from evtok.bench.score_head import TOLERANCE, count_far, make_rows
 from evtok.bench.tokenize import SEED, sha256
-from evtok.scoring import segment_sum, token_nll
+from evtok.scoring import TokenHead, segment_sum, token_nll
 
 Array = npt.NDArray[Any]
 
@@ -44,7 +43,15 @@ def _head(shape: dict[str, Any], dtype: str, settings: Settings, device: Device)
     n = len(hidden)
     turns = Turns([[device.put(hidden, dtype)] for _ in range(2)])
     weight_, bias_, targets_ = device.put(weight, dtype), device.put(bias, dtype), device.put(targets)
-    ours = Contestant("evtok", lambda: token_nll(turns()[0], weight_, bias_, targets_), "ours", _core.version)
+    head = TokenHead(weight_, bias_)
+    ours = [
+        Contestant("evtok", lambda: token_nll(turns()[0], weight_, bias_, targets_), *OURS),
+        Contestant(
+            "evtok, TokenHead, sentinel",
+            lambda: head.nll(turns()[0], targets_, on_invalid="sentinel"),
+            *OURS,
+        ),
+    ]
     peers = Peers(device, settings.peers)
 
     def linear_loss(torch: Any) -> Callable[[Any], Any]:
@@ -67,7 +74,7 @@ def _head(shape: dict[str, Any], dtype: str, settings: Settings, device: Device)
     # In bfloat16 their logits are rounded to 8 bits.
     peers.add(EAGER, "torch", eager, exact=False)
     peers.add(COMPILED, "torch", fused, exact=False)
-    contestants = [ours, *peers.contestants]
+    contestants = [*ours, *peers.contestants]
     peaks = {c.name: device.peak_extra_bytes(c.run) for c in contestants}
     every = max(1, n // _VERIFIED)
     held = [
@@ -106,7 +113,7 @@ def _sum(shape: dict[str, Any], settings: Settings, device: Device) -> Case:
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     values = random.standard_normal(int(offsets[-1]), np.float32)
     turns = Turns.of(device, values, offsets)
-    ours = Contestant("evtok", lambda: segment_sum(*turns()), "ours", _core.version, 0)
+    ours = Contestant("evtok", lambda: segment_sum(*turns()), *OURS)
     peers = Peers(device, settings.peers)
 
     def reduced(torch: Any) -> Callable[[], Any]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
-from evtok import Events, _core
+from evtok import Events
 from evtok.bench.gpu.device import Device
-from evtok.bench.gpu.peers import Peers, Turns, compiled
+from evtok.bench.gpu.peers import OURS, Peers, Turns, compiled
 from evtok.bench.harness import Case, Contestant
 from evtok.bench.registry import Settings
 from evtok.bench.tokenize import BYTES, SEED, expected_ids, make_events, make_tokenizer, sha256
@@ -39,13 +39,11 @@ def _case(shape: dict[str, Any], kind: str, events: Events, settings: Settings, 
     first, n_objects = tokenizer.vocabulary.object_base, events.n_objects
     turns = cycle([on_device(device, events) for _ in range(2)])
     contestants = [
-        Contestant("evtok", lambda: tokenizer.encode(next(turns)).ids, "ours", _core.version, 0),
+        Contestant("evtok", lambda: tokenizer.encode(next(turns)).ids, *OURS),
         Contestant(
             "evtok, sentinel",
             lambda: tokenizer.encode(next(turns), on_invalid="sentinel").ids,
-            "ours",
-            _core.version,
-            0,
+            *OURS,
         ),
     ]
     edges = [tokenizer.fitted[name].thresholds32 for name in n_edges]
