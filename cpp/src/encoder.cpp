@@ -197,7 +197,7 @@ double Encoder::result_limit(double x) const {
 
 RefusedSequences Encoder::forward(const RaggedRows& rows, int threads, float* out) const {
   const int64_t n_rows = rows.offsets[rows.n_sequences], width = shape_.width;
-  const int64_t share = n_rows / checked_threads(threads) + 1;
+  const int64_t share = std::max(n_rows / checked_threads(threads) + 1, worthwhile_rows());
   const int64_t wanted = std::min(tile_rows_, share);
   std::vector<int64_t> tiles{0};  // the first sequence of each
   for (int64_t s = 1; s < rows.n_sequences; ++s)

@@ -12,7 +12,7 @@ namespace evtok {
 namespace {
 
 // Rows that go through a dense layer before the next rows: so many share each read of the weights.
-constexpr int64_t kBlockRows = 96;
+constexpr int64_t kBlockRows = 128;
 // Multiply-adds between two questions about Ctrl-C.
 constexpr int64_t kCheckWork = int64_t{1} << 22;
 constexpr int64_t kScalarCheckWork = int64_t{1} << 18;

@@ -160,6 +160,7 @@ private:
   void share_rows() {
     int64_t n_rows = 0;
     for (int64_t pass = first_; pass < last_; ++pass) {
+      rows_left_ += length_of(pass);
       if (is_of_new_event(pass)) n_rows += length_of(pass);
       row_of_event_.push_back(n_rows - length_of(pass));
     }
@@ -191,6 +192,8 @@ private:
     starts_.assign(1, 0);
     asked_starts_.assign(1, 0);
     sources_.clear();
+    const int64_t wanted =
+        rows_left_ <= encoder_.last_tile_rows() ? encoder_.last_tile_rows() : encoder_.tile_rows();
     do {
       const int64_t n = length_of(pass), from = static_cast<int64_t>(sources_.size());
       sources_.resize(static_cast<size_t>(from + n));
@@ -200,7 +203,8 @@ private:
       starts_.push_back(from + n);
       asked_starts_.push_back(passes_.asked_offsets[pass + 1] - first_asked_ - asked_before_);
       ++pass;
-    } while (pass < last_ && starts_.back() + length_of(pass) <= encoder_.tile_rows());
+    } while (pass < last_ && starts_.back() + length_of(pass) <= wanted);
+    rows_left_ -= starts_.back();
     tile_.reserve(starts_.back());
     for (int64_t r = 0; r < starts_.back(); ++r) {
       const int64_t source = sources_[static_cast<size_t>(r)];
@@ -264,6 +268,7 @@ private:
   GroupRows& rows_;
   std::vector<int64_t> row_of_event_;  // of pass first_ + k, its event's first shared row
   int64_t first_hidden_ = 0;           // the first hidden one
+  int64_t rows_left_ = 0;              // of copies that no tile has had yet
   // Of the tile: the asked rows before it, where its copies and their asked rows begin, and the
   // shared row that each of its rows is a copy of.
   int64_t asked_before_ = 0;
@@ -282,9 +287,11 @@ void MaskedTokenNetwork::run_block(const TokenEvents& events, const TokenPasses&
   };
   int64_t total = 0;
   for (int64_t pass = first; pass < last; ++pass) total += rows_of(pass);
-  // A single event is shared out too, though no tile is full then.
+  // A single event is shared out too, though no tile is full then, unless it is so small that a thread would
+  // wake up for it too late.
   const int64_t n_threads = checked_threads(threads);
-  const int64_t fewest = std::min(encoder_.tile_rows(), total / n_threads + 1);
+  const int64_t share = std::max(total / n_threads + 1, encoder_.worthwhile_rows());
+  const int64_t fewest = std::min(encoder_.last_tile_rows(), share);
   const int64_t wanted = std::clamp(total / (4 * n_threads), fewest, kGroupRows);
   std::vector<int64_t> groups{first};  // the first pass of each
   for (int64_t pass = first, rows = 0; pass < last; ++pass) {

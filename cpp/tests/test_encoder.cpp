@@ -104,15 +104,18 @@ void test_rows(const EncoderKernels& kernels) {
       kernels.divide(found.data(), kStep, kRows, n, sums.data());
       CHECK(same(columns(expected), columns(found)));
 
-      const int64_t out_step = whole_panels(kRows);
-      Floats turned(static_cast<size_t>(whole_panels(n) * out_step), 3.0F);
-      kernels.transpose(x.data(), kStep, kRows, n, turned.data());
-      bool equal = true;
-      for (int64_t c = 0; c < n; ++c)
-        for (int64_t r = 0; r < out_step; ++r)
-          equal &= turned[static_cast<size_t>(c * out_step + r)] ==
-                   (r < kRows ? x[static_cast<size_t>(r * kStep + c)] : 0.0F);
-      CHECK(equal);
+      for (const int64_t n_rows : {int64_t{1}, kRows, int64_t{16}, int64_t{23}}) {
+        const int64_t out_step = whole_panels(n_rows);
+        const Floats rows = draw(n_rows * n, 1.0F, random);
+        Floats turned(static_cast<size_t>(n * out_step), 3.0F);
+        kernels.transpose(rows.data(), n, n_rows, n, turned.data());
+        bool equal = true;
+        for (int64_t c = 0; c < n; ++c)
+          for (int64_t r = 0; r < out_step; ++r)
+            equal &= turned[static_cast<size_t>(c * out_step + r)] ==
+                     (r < n_rows ? rows[static_cast<size_t>(r * n + c)] : 0.0F);
+        CHECK(equal);
+      }
     }
 }
 

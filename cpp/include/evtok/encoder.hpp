@@ -121,11 +121,17 @@ public:
   int64_t row_work() const { return row_work_; }
   /// Rows of a tile.
   int64_t tile_rows() const { return tile_rows_; }
+  /// Rows that may be a tile where they are all that is left: better that than a tile of very few.
+  int64_t last_tile_rows() const { return tile_rows_ + tile_rows_ / 3; }
+  /// Rows whose work takes longer than it takes to wake a thread for them.
+  int64_t worthwhile_rows() const { return kWakingWork / row_work_ + 1; }
 
   /// Writes out (n_rows, width), owned by the caller.
   RefusedSequences forward(const RaggedRows& rows, int threads, float* out) const;
 
 private:
+  static constexpr int64_t kWakingWork = int64_t{1} << 21;  // multiply-adds: some 40 us with AVX2
+
   EncoderShape shape_;
   std::vector<EncoderLayer> layers_;
   std::vector<LayerMagnitudes> sizes_;

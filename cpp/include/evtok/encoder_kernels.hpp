@@ -305,7 +305,12 @@ void weigh_scores(float* scores, int64_t step, int64_t n_rows, int64_t n_keys, f
 template <class Lanes>
 void transpose_rows(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns, float* out) {
   const int64_t out_step = whole_panels(n_rows);
-  for (int64_t c = 0; c < n_columns; ++c) {
+  int64_t c = 0;
+  if constexpr (requires { Lanes::transpose_block(rows, step, n_rows, out, out_step); })
+    for (; c + 8 <= n_columns; c += 8)
+      for (int64_t r = 0; r < out_step; r += 8)
+        Lanes::transpose_block(rows + r * step + c, step, n_rows - r, out + c * out_step + r, out_step);
+  for (; c < n_columns; ++c) {
     for (int64_t r = 0; r < n_rows; ++r) out[c * out_step + r] = rows[r * step + c];
     for (int64_t r = n_rows; r < out_step; ++r) out[c * out_step + r] = 0.0F;
   }
