@@ -26,6 +26,16 @@ std::unique_ptr<TokenHead> prepare(const In<float>& weight, const std::optional<
   return std::make_unique<TokenHead>(weights, biases, n_tokens, n_dims, threads);
 }
 
+py::tuple parameters(const TokenHead& head) {
+  py::array_t<float> weight(std::vector<py::ssize_t>{head.n_tokens(), head.n_dims()}), bias(head.n_tokens());
+  float *weights = weight.mutable_data(), *biases = bias.mutable_data();
+  {
+    const py::gil_scoped_release release;  // raw pointers only from here
+    head.parameters(weights, biases);
+  }
+  return py::make_tuple(weight, bias);
+}
+
 // What every scoring call takes, checked: values (n, columns), targets (n,), out (n,).
 template <class Score>
 py::tuple scored(const In<float>& values, const char* name, py::ssize_t columns, const In<int64_t>& targets,
@@ -73,6 +83,7 @@ int64_t wrong_target(const In<int64_t>& targets, int64_t n_tokens, int64_t ignor
 void bind_token_nll(py::module_& m) {
   py::class_<TokenHead>(m, "TokenHead", "The last layer of a model, prepared for scoring; thread-safe.")
       .def(py::init(&prepare), py::arg("weight").noconvert(), py::arg("bias").noconvert(), py::arg("threads"))
+      .def("parameters", &parameters, "Weight (V, d) and bias (V,), in new arrays.")
       .def("nll", &nll, py::arg("hidden").noconvert(), py::arg("targets").noconvert(), py::arg("ignored"),
            py::arg("threads"), py::arg("out").noconvert(),
            "Write the negative log-likelihoods (n,) of targets (n,) for hidden rows (n, d); returns (refused "

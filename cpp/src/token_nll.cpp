@@ -134,6 +134,14 @@ TokenHead::TokenHead(const float* weight, const float* bias, int64_t n_tokens, i
   if (!std::isfinite(largest_bias_)) throw std::invalid_argument("bias: holds NaN or infinity");
 }
 
+void TokenHead::parameters(float* weight, float* bias) const {
+  for (int64_t v = 0; v < n_tokens_; ++v) {
+    const float* packed = weight_.data() + v / kScoreLanes * n_dims_ * kScoreLanes + v % kScoreLanes;
+    for (int64_t j = 0; j < n_dims_; ++j) weight[v * n_dims_ + j] = packed[j * kScoreLanes];
+    bias[v] = bias_[static_cast<size_t>(v)];
+  }
+}
+
 bool TokenHead::takes(double largest) const {
   // A NaN fails the comparison too.
   return std::isfinite(largest) &&

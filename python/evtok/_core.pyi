@@ -228,6 +228,7 @@ class TokenHead:
     def __init__(
         self, weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32] | None, threads: int
     ) -> None: ...
+    def parameters(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
     def nll(
         self,
         hidden: npt.NDArray[np.float32],

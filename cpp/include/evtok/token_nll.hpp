@@ -51,6 +51,10 @@ public:
   /// for one that is empty or holds NaN or infinity.
   TokenHead(const float* weight, const float* bias, int64_t n_tokens, int64_t n_dims, int threads);
 
+  /// Writes weight (n_tokens, n_dims) row-major and bias (n_tokens,) as they were given, 0 where there was
+  /// none.
+  void parameters(float* weight, float* bias) const;
+
   int64_t n_tokens() const { return n_tokens_; }
   int64_t n_dims() const { return n_dims_; }
 

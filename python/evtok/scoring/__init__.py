@@ -1,9 +1,10 @@
 """Stage 5: logits, latents and token scores to one number an event, with the same bits on every machine.
 
-Every function takes NumPy arrays or torch tensors on the CPU and returns the same kind. Higher means less like what
-the parameters were made from. The contracts are in ``cpp/include/evtok/``: ``token_nll.hpp``, ``segments.hpp``,
-``row_scores.hpp``, ``class_distances.hpp``, ``histogram_score.hpp``, ``encoder.hpp``. The readable definitions are in
-``evtok.reference_scoring*`` and ``evtok.reference_encoder``.
+Every function takes NumPy arrays or torch tensors on the CPU and returns the same kind; most take torch tensors and
+CuPy arrays on a GPU too, with these bits (`token_nll` and `nll_from_logits`: within their tolerance). Higher means less
+like what the parameters were made from. The contracts are in ``cpp/include/evtok/``: ``token_nll.hpp``,
+``segments.hpp``, ``row_scores.hpp``, ``class_distances.hpp``, ``histogram_score.hpp``, ``encoder.hpp``. The readable
+definitions are in ``evtok.reference_scoring*`` and ``evtok.reference_encoder``.
 """
 
 from __future__ import annotations

@@ -65,14 +65,18 @@ def score_rows(
     for start, stop, piece in rows.pieces(FLOAT32):
         count, first = kernel(start, stop, piece, scores[start:stop])
         if count and on_invalid == "raise":
-            values = piece[first]
-            wrong = np.flatnonzero(~np.isfinite(values) & ~(masked & np.isneginf(values)))
-            fault = f"has {values[wrong[0]]} in component {wrong[0]}" if wrong.size else overflows
-            raise InvalidEventsError(
-                f'{name}: row {start + first} {fault}; drop such rows, or use on_invalid="sentinel"'
-            )
+            raise invalid_row(name, start + first, piece[first], overflows, masked=masked)
     _backend.used_native()
     return rows.wrap(scores)
+
+
+def invalid_row(
+    name: str, row: int, values: npt.NDArray[Any], overflows: str, *, masked: bool = False
+) -> InvalidEventsError:
+    """Say what is wrong with row `row` of the argument `name`, which holds `values` (D,); see `score_rows`."""
+    wrong = np.flatnonzero(~np.isfinite(values) & ~(masked & np.isneginf(values)))
+    fault = f"has {values[wrong[0]]} in component {wrong[0]}" if wrong.size else overflows
+    return InvalidEventsError(f'{name}: row {row} {fault}; drop such rows, or use on_invalid="sentinel"')
 
 
 def parameter(values: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

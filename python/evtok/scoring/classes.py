@@ -15,6 +15,8 @@ from evtok.scoring._rows import FLOAT32, rows_of, score_rows
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
+_OVERFLOWS = "is so far from every class that it overflows"
+
 
 class GaussianClasses:
     """Classes as means and precision matrices, prepared once for many calls; immutable.
@@ -149,8 +151,8 @@ class GaussianClasses:
         Parameters
         ----------
         x : real numbers (n, D)
-            NumPy array or torch tensor on the CPU; any layout. float16, bfloat16 and integers of at most 16 bits are
-            taken as float32, exactly.
+            NumPy array, torch tensor or CuPy array; any layout. float16, bfloat16 and integers of at most 16 bits
+            are taken as float32, exactly.
         return_class : bool
             Return (distance, class).
         on_invalid : {"raise", "sentinel"}
@@ -172,6 +174,13 @@ class GaussianClasses:
         ValueError
             Shapes that do not fit. An invalid row (`InvalidEventsError`, naming the first).
         """
+        if _arrays.on_gpu(x):
+            from evtok.cuda.row_scores import class_distances as on_gpu
+
+            arrays = (self._centres, self._factors, self._whitened)
+            return on_gpu(
+                self, self.shares_precision, arrays, self.n_classes, x, return_class, on_invalid, _OVERFLOWS
+            )
         with _core.FloatEnvironment():
             rows = rows_of(x, "x", self.n_dims)
             nearest = np.empty(len(rows.values), np.int32) if return_class else None
@@ -189,7 +198,7 @@ class GaussianClasses:
                     found,
                 )
 
-            scores = score_rows(rows, "x", on_invalid, kernel, "is so far from every class that it overflows")
+            scores = score_rows(rows, "x", on_invalid, kernel, _OVERFLOWS)
             return scores if nearest is None else (scores, rows.wrap(nearest))
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _SQUARED_DISTANCE, _SQUARED_SUM, _NEGATIVE_LARGEST = range(3)
 
 _OVERFLOWS = "is so large that its score overflows"
+_NO_LOGIT = "has no finite logit"
+_NO_RECONSTRUCTION = "has a reconstruction that is not finite, or overflows"
 
 # Rows whose neighbours are held at a time.
 _NEIGHBOUR_ROWS = 1 << 15
@@ -32,7 +34,7 @@ def squared_distance(
     Parameters
     ----------
     x : real numbers (n, D)
-        NumPy array or torch tensor on the CPU; any layout. float16, bfloat16 and integers of at most 16 bits are taken
+        NumPy array, torch tensor or CuPy array; any layout. float16, bfloat16 and integers of at most 16 bits are taken
         as float32, exactly.
     centre : real numbers (D,)
         Finite; float32, or exact in it.
@@ -52,6 +54,12 @@ def squared_distance(
     ValueError
         Shapes that do not fit. An invalid row (`InvalidEventsError`, naming the first).
     """
+    if _arrays.on_gpu(x):
+        from evtok.cuda.row_scores import score as on_gpu
+
+        if not _arrays.on_gpu(centre):
+            centre = parameter(centre, "centre", tuple(x.shape[1:]))
+        return on_gpu(x, "x", _SQUARED_DISTANCE, on_invalid, _OVERFLOWS, other=centre, other_name="centre")
     with _core.FloatEnvironment():  # conversions too follow the contract's mode, not a caller's
         rows = rows_of(x, "x")
         other = parameter(centre, "centre", rows.values.shape[1:])
@@ -63,6 +71,10 @@ def squared_sum(mu: Any, *, on_invalid: OnInvalid = "raise", threads: int | None
 
     The other arguments, the result and the errors are those of `squared_distance`.
     """
+    if _arrays.on_gpu(mu):
+        from evtok.cuda.row_scores import score as on_gpu
+
+        return on_gpu(mu, "mu", _SQUARED_SUM, on_invalid, _OVERFLOWS)
     with _core.FloatEnvironment():
         return score_rows(rows_of(mu, "mu"), "mu", on_invalid, _kernel(_SQUARED_SUM, threads), _OVERFLOWS)
 
@@ -73,13 +85,17 @@ def negative_max_logit(logits: Any, *, on_invalid: OnInvalid = "raise", threads:
     A logit may be minus infinity, for a class that is masked, if another one is finite. The other arguments, the result
     and the errors are those of `squared_distance`.
     """
+    if _arrays.on_gpu(logits):
+        from evtok.cuda.row_scores import score as on_gpu
+
+        return on_gpu(logits, "logits", _NEGATIVE_LARGEST, on_invalid, _NO_LOGIT, masked=True)
     with _core.FloatEnvironment():
         return score_rows(
             rows_of(logits, "logits"),
             "logits",
             on_invalid,
             _kernel(_NEGATIVE_LARGEST, threads),
-            "has no finite logit",
+            _NO_LOGIT,
             masked=True,
         )
 
@@ -99,6 +115,20 @@ def reconstruction_error(
     """
     if reduction not in ("mean", "sum"):
         raise ValueError(f'reduction: expected "mean" or "sum", got {reduction!r}')
+    if _arrays.on_gpu(x):
+        from evtok.cuda.row_scores import score as on_gpu
+
+        return on_gpu(
+            x,
+            "x",
+            _SQUARED_DISTANCE,
+            on_invalid,
+            _NO_RECONSTRUCTION,
+            other=y,
+            other_name="y",
+            own_other=True,
+            mean=reduction == "mean",
+        )
     with _core.FloatEnvironment():
         rows = rows_of(x, "x")
         others = rows_of(y, "y", rows.values.shape[1]).values
@@ -111,9 +141,7 @@ def reconstruction_error(
             other = np.require(others[start:stop], np.float32, ("C", "A"))
             return _core.score_rows(piece, _SQUARED_DISTANCE, other, reduction == "mean", threads or 0, out)
 
-        return score_rows(
-            rows, "x", on_invalid, kernel, "has a reconstruction that is not finite, or overflows"
-        )
+        return score_rows(rows, "x", on_invalid, kernel, _NO_RECONSTRUCTION)
 
 
 def neighbour_distance(

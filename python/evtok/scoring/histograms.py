@@ -13,6 +13,8 @@ from evtok.binning import float32_thresholds
 from evtok.codebook._rows import OnInvalid
 from evtok.scoring._rows import rows_of, score_rows
 
+_OVERFLOWS = "has a score that overflows"
+
 
 def histogram_score(
     x: Any,
@@ -27,7 +29,7 @@ def histogram_score(
     Parameters
     ----------
     x : real numbers (n, D)
-        NumPy array or torch tensor on the CPU; any layout. float16, bfloat16 and integers of at most 16 bits are taken
+        NumPy array, torch tensor or CuPy array; any layout. float16, bfloat16 and integers of at most 16 bits are taken
         as float32, exactly.
     edges : D arrays (n_edges_j,)
         Increasing; each component has as many as it needs. Bins are those of `numpy.digitize`: closed on the left, and
@@ -53,8 +55,9 @@ def histogram_score(
         (`InvalidEventsError`, naming the first).
     """
     with _core.FloatEnvironment():  # conversions too follow the contract's mode, not a caller's
-        rows = rows_of(x, "x")
-        n_dims = rows.values.shape[1]
+        on_gpu = _arrays.on_gpu(x)
+        rows = None if on_gpu else rows_of(x, "x")
+        n_dims = len(edges) if rows is None else rows.values.shape[1]
         for name, given in (("edges", edges), ("log_density", log_density)):
             if len(given) != n_dims:
                 raise ValueError(
@@ -64,13 +67,17 @@ def histogram_score(
         values = [_values(log_density[j], f"log_density[{j}]", len(thresholds[j]) + 1) for j in range(n_dims)]
         ends = np.cumsum([len(of_one) for of_one in thresholds], dtype=np.int64)
         all_thresholds, all_values = np.concatenate(thresholds), np.concatenate(values)
+        if rows is None:
+            from evtok.cuda.row_scores import histogram_score as score_on_gpu
+
+            return score_on_gpu(x, all_thresholds, ends, all_values, on_invalid, _OVERFLOWS)
 
         def kernel(
             start: int, stop: int, piece: npt.NDArray[np.float32], out: npt.NDArray[np.float32]
         ) -> tuple[int, int]:
             return _core.histogram_score(piece, all_thresholds, ends, all_values, threads or 0, out)
 
-        return score_rows(rows, "x", on_invalid, kernel, "has a score that overflows")
+        return score_rows(rows, "x", on_invalid, kernel, _OVERFLOWS)
 
 
 def _thresholds(edges: Any, name: str) -> npt.NDArray[np.float32]:

@@ -37,8 +37,8 @@ def segment_sum(
     Parameters
     ----------
     values : real numbers (m,)
-        NumPy array, torch tensor on the CPU, or flat awkward array; of all events, one after the other. float16,
-        bfloat16 and integers are taken as float32 or float64, exactly.
+        NumPy array, torch tensor, CuPy array, or flat awkward array; of all events, one after the other. float16,
+        bfloat16 and integers (on a GPU those of up to 32 bits) are taken as float32 or float64, exactly.
     offsets : integers (n + 1,)
         Event i holds the values offsets[i] to offsets[i + 1] - 1.
     weights : real numbers (m,), optional
@@ -147,12 +147,14 @@ def _reduce(
     threads: int | None,
 ) -> Any:
     check_on_invalid(on_invalid)
+    if _arrays.on_gpu(values):
+        from evtok.cuda.segments import reduce_segments as on_gpu
+
+        return on_gpu(values, offsets, weights, types, type_weights, reduction, k, empty, on_invalid)
     with _core.FloatEnvironment():  # conversions too follow the contract's mode, not a caller's
         given = _one_dimension(values, "values")
         dtype = natural_dtype(given, "values")
-        with np.errstate(over="ignore"):
-            if np.isinf(dtype.type(empty)) and not np.isinf(empty):
-                raise ValueError(f"empty: expected a number that {dtype} holds, got {empty}")
+        check_empty(empty, dtype)
         starts, begin, end = _arrays.check_offsets(
             _arrays.offsets(offsets, "offsets"), len(given), max(1, len(given))
         )
@@ -208,10 +210,7 @@ def reduce_surprise(
 
 def _invalid(first: int, x: Array, starts: Array, weights: Array | None) -> InvalidEventsError:
     event = slice(int(starts[first]), int(starts[first + 1]))
-    fault = _fault(x[event], None if weights is None else weights[event])
-    return InvalidEventsError(
-        f'values: event {first} {fault}; drop such events, or use on_invalid="sentinel"'
-    )
+    return invalid_event(first, x[event], None if weights is None else weights[event])
 
 
 def _one_dimension(x: Any, name: str) -> Array:
@@ -244,19 +243,43 @@ def _types(
         raise TypeError(f"types: expected uint8, got {codes.dtype}")
     if len(codes) != n:
         raise ValueError(f"types: expected {n} of them, one for each value, got {len(codes)}")
+    return np.require(codes, np.uint8, ("C", "A")), weights_of_types(type_weights, dtype)
+
+
+def weights_of_types(type_weights: Any, dtype: np.dtype[Any]) -> Array:
+    """Return the weight of each type, rounded once to `dtype`."""
     with np.errstate(over="ignore"):
         table = _one_dimension(type_weights, "type_weights").astype(dtype)
     if not (np.isfinite(table).all() and (table >= 0).all()):
         raise ValueError("type_weights: expected finite numbers, not below 0")
-    return np.require(codes, np.uint8, ("C", "A")), np.ascontiguousarray(table)
+    return np.ascontiguousarray(table)
 
 
 def _check_types(codes: npt.NDArray[np.uint8], n_types: int, begin: int) -> None:
     if len(codes) and int(codes.max()) >= n_types:
         at = int(np.argmax(codes >= n_types))
-        raise InvalidEventsError(
-            f"types: value {begin + at} has the type {codes[at]}, which has no weight: type_weights has {n_types}"
-        )
+        raise unknown_type(begin + at, int(codes[at]), n_types)
+
+
+def unknown_type(at: int, code: int, n_types: int) -> InvalidEventsError:
+    """Say that value `at` has a type without a weight."""
+    return InvalidEventsError(
+        f"types: value {at} has the type {code}, which has no weight: type_weights has {n_types}"
+    )
+
+
+def check_empty(empty: float, dtype: np.dtype[Any]) -> None:
+    """Refuse a result for empty events that `dtype` does not hold."""
+    with np.errstate(over="ignore"):
+        if np.isinf(dtype.type(empty)) and not np.isinf(empty):
+            raise ValueError(f"empty: expected a number that {dtype} holds, got {empty}")
+
+
+def invalid_event(event: int, values: Array, weights: Array | None) -> InvalidEventsError:
+    """Say what is wrong with an event of these values and weights."""
+    return InvalidEventsError(
+        f'values: event {event} {_fault(values, weights)}; drop such events, or use on_invalid="sentinel"'
+    )
 
 
 def _fault(values: Array, weights: Array | None) -> str:
