@@ -121,6 +121,8 @@ CodeSearch<T>::CodeSearch(const T* codes, int64_t n_codes, int64_t n_dims, Metri
   if (metric == Metric::l2 && CodeBoxes<T>::worth_building(n_codes, n_dims))
     boxes_ = CodeBoxes<T>(codes, n_codes, n_dims);
   filter_ = FilterCodes<T>(codes, n_codes, n_dims, metric != Metric::l2);
+  if (CoarseCodes<T>::worth_building(n_codes, n_dims) && coarse_kernels(active_isa()) != nullptr)
+    coarse_ = CoarseCodes<T>(codes, n_codes, n_dims, filter_);
 }
 
 template <class T> RowFault CodeSearch<T>::fault_of(const T* row) const {
@@ -149,9 +151,9 @@ RowFaults CodeSearch<T>::search(const RowsView<T>& rows, const Neighbours<T>& ou
   if (out.k < 1 || out.k > n_codes) throw std::invalid_argument("k: expected 1 to the number of codes");
   // The margin needs the second neighbour, the result may not.
   const int64_t listed = out.margin != nullptr ? std::min(n_codes, std::max<int64_t>(out.k, 2)) : out.k;
-  const BlockSearch<T> route(panels_, boxes_, filter_, metric_ != Metric::l2, active_isa());
+  const BlockSearch<T> route(panels_, boxes_, filter_, coarse_, metric_ != Metric::l2, active_isa());
   FaultCount faults;
-  BoxExperience experience;
+  RouteExperience experience;
 
   const auto refuse = [&](int64_t row, RowFault fault) {
     faults.add(row, fault);

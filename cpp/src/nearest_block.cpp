@@ -14,6 +14,8 @@ constexpr int64_t kRangeBytes = int64_t{1} << 17;
 constexpr int64_t kBoxCost = 4;
 // Rows that tell whether boxes pay, and rows after which nothing more is counted.
 constexpr int64_t kBoxTrials = 4, kEnoughTrials = 1024;
+// The coarse stage does not pay where it gives up more than one row in so many.
+constexpr int64_t kGivenUp = 4;
 // Fewer rows are not worth a trial.
 constexpr int64_t kBlockWorthTrying = 32;
 
@@ -87,17 +89,17 @@ template <class T> SearchBoxes<T> search_boxes_for(Isa isa) {
 
 template <class T>
 BlockSearch<T>::BlockSearch(const CodePanels<T>& panels, const CodeBoxes<T>& boxes,
-                            const FilterCodes<T>& filter, bool dot, Isa isa)
+                            const FilterCodes<T>& filter, const CoarseCodes<T>& coarse, bool dot, Isa isa)
     : panels_(panels), boxes_(boxes), filter_(filter), scan_(scan_panels_for<T>(isa, dot)),
       scan_small_(dot || panels.n_codes() > kSmallCodes || panels.n_dims() > kSmallDims
                       ? nullptr
                       : scan_small_for<T>(isa)),
       search_boxes_(boxes.usable() ? search_boxes_for<T>(isa) : nullptr),
-      kernels_(filter.usable() ? filter_kernels(isa) : nullptr) {}
+      kernels_(filter.usable() ? filter_kernels(isa) : nullptr), coarse_(coarse, filter, dot, isa) {}
 
 template <class T>
 void BlockSearch<T>::find(const T* x, int64_t n_rows, const NeighbourLists<T>& lists, RouteMemory<T>& memory,
-                          BoxExperience& experience) const {
+                          RouteExperience& experience) const {
   if (scan_small_ != nullptr && lists.k == 1) {
     scan_small_(range(0, panels_.n_panels()), x, n_rows, lists);
     return;
@@ -115,13 +117,13 @@ void BlockSearch<T>::find(const T* x, int64_t n_rows, const NeighbourLists<T>& l
     n_rows -= n;
     const NeighbourLists<T> rest{lists.k, lists.values + n * lists.k, lists.ids + n * lists.k,
                                  lists.found + n};
-    without_boxes(x, n_rows, rest, memory);
+    without_boxes(x, n_rows, rest, memory, experience);
     return;
   }
-  without_boxes(x, n_rows, lists, memory);
+  without_boxes(x, n_rows, lists, memory, experience);
 }
 
-template <class T> bool BlockSearch<T>::boxes_pay(const BoxExperience& experience) const {
+template <class T> bool BlockSearch<T>::boxes_pay(const RouteExperience& experience) const {
   const int64_t rows = experience.rows.load(std::memory_order_relaxed);
   if (rows >= kBoxTrials)
     return experience.looked_at.load(std::memory_order_relaxed) * kBoxCost < rows * panels_.n_codes();
@@ -132,7 +134,7 @@ template <class T> bool BlockSearch<T>::boxes_pay(const BoxExperience& experienc
 
 template <class T>
 void BlockSearch<T>::through_boxes(const T* x, int64_t n_rows, const NeighbourLists<T>& lists,
-                                   RouteMemory<T>& memory, BoxExperience& experience) const {
+                                   RouteMemory<T>& memory, RouteExperience& experience) const {
   if (n_rows == 0) return;
   const BoxView<T> view = boxes_.view();
   memory.bounds.resize(static_cast<size_t>(kBoxRows * std::max(view.n_branches, kFewLeaves)));
@@ -144,9 +146,9 @@ void BlockSearch<T>::through_boxes(const T* x, int64_t n_rows, const NeighbourLi
 
 template <class T>
 void BlockSearch<T>::without_boxes(const T* x, int64_t n_rows, const NeighbourLists<T>& lists,
-                                   RouteMemory<T>& memory) const {
+                                   RouteMemory<T>& memory, RouteExperience& experience) const {
   if (kernels_ != nullptr && lists.k == 1)
-    filtered(x, n_rows, lists, memory);
+    filtered(x, n_rows, lists, memory, experience);
   else
     every_code(x, n_rows, lists);
 }
@@ -167,32 +169,61 @@ void BlockSearch<T>::every_code(const T* x, int64_t n_rows, const NeighbourLists
 
 template <class T>
 void BlockSearch<T>::filtered(const T* x, int64_t n_rows, const NeighbourLists<T>& lists,
-                              RouteMemory<T>& memory) const {
-  const int64_t n_dims = panels_.n_dims(), n_groups = filter_.n_groups(), row_values = 2 * filter_.n_pairs();
-  const int64_t row_minima = n_groups * kernels_->lanes;
+                              RouteMemory<T>& memory, RouteExperience& experience) const {
+  const int64_t n_dims = panels_.n_dims(), row_values = 2 * filter_.n_pairs();
   memory.rounded.resize(static_cast<size_t>(n_rows * row_values));
   memory.slack.resize(static_cast<size_t>(n_rows));
-  memory.minima.resize(static_cast<size_t>(n_rows * row_minima));
-  memory.groups.resize(static_cast<size_t>(n_groups));
   for (int64_t r = 0; r < n_rows; ++r)
     memory.slack[static_cast<size_t>(r)] =
         filter_.round_row(x + r * n_dims, memory.rounded.data() + r * row_values);
 
+  if (!coarse_.usable() || !coarse_pays(experience)) {
+    by_groups(x, 0, n_rows, lists, memory);
+    return;
+  }
+  const int64_t given_up =
+      coarse_.find(x, n_rows, {memory.rounded.data(), memory.slack.data()}, lists, memory.coarse);
+  if (experience.coarse_rows.load(std::memory_order_relaxed) < kEnoughTrials) {
+    experience.given_up.fetch_add(given_up, std::memory_order_relaxed);
+    experience.coarse_rows.fetch_add(n_rows, std::memory_order_relaxed);
+  }
+  for (int64_t first = 0, last = 0; first < n_rows; first = last) {  // each run of rows with an empty list
+    for (last = first; last < n_rows && lists.found[last] == 0;) ++last;
+    if (last > first) by_groups(x, first, last - first, lists, memory);
+    while (last < n_rows && lists.found[last] != 0) ++last;
+  }
+}
+
+template <class T> bool BlockSearch<T>::coarse_pays(const RouteExperience& experience) const {
+  return experience.given_up.load(std::memory_order_relaxed) * kGivenUp <=
+         experience.coarse_rows.load(std::memory_order_relaxed);
+}
+
+// Rows [first, first + n_rows) of the block, by the filter's groups alone.
+template <class T>
+void BlockSearch<T>::by_groups(const T* x, int64_t first, int64_t n_rows, const NeighbourLists<T>& lists,
+                               RouteMemory<T>& memory) const {
+  const int64_t n_dims = panels_.n_dims(), n_groups = filter_.n_groups(), row_values = 2 * filter_.n_pairs();
+  const int64_t row_minima = n_groups * kernels_->lanes;
+  memory.minima.resize(static_cast<size_t>(n_rows * row_minima));
+  memory.groups.resize(static_cast<size_t>(n_groups));
+
   const int64_t group_bytes = filter_.group_codes() * row_values * static_cast<int64_t>(sizeof(int16_t));
   const int64_t at_once = std::max<int64_t>(1, kRangeBytes / group_bytes);
   for (int64_t group = 0; group < n_groups; group += at_once)
-    kernels_->minima(filter_.view(group, std::min(at_once, n_groups - group)), memory.rounded.data(), n_rows,
-                     n_groups, memory.minima.data() + group * kernels_->lanes);
+    kernels_->minima(filter_.view(group, std::min(at_once, n_groups - group)),
+                     memory.rounded.data() + first * row_values, n_rows, n_groups,
+                     memory.minima.data() + group * kernels_->lanes);
 
   const int64_t group_panels = filter_.group_codes() / kPanelCodes;
-  for (int64_t r = 0; r < n_rows; ++r) {
+  for (int64_t r = first; r < first + n_rows; ++r) {
     const NeighbourLists<T> list{1, lists.values + r, lists.ids + r, lists.found + r};
     const double slack = memory.slack[static_cast<size_t>(r)];
     if (slack < 0) {
       every_code(x + r * n_dims, 1, list);
       continue;
     }
-    const int32_t* minima = memory.minima.data() + r * row_minima;
+    const int32_t* minima = memory.minima.data() + (r - first) * row_minima;
     const int32_t threshold = filter_.threshold(kernels_->smallest(minima, n_groups), slack);
     const int64_t n_left = kernels_->groups_within(minima, n_groups, threshold, memory.groups.data());
     for (int64_t i = 0; i < n_left; ++i)  // in increasing order, as the lists want

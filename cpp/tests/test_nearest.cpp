@@ -54,10 +54,10 @@ std::vector<Shape> shapes() {
 
 // ---- routes ---------------------------------------------------------------------------------------------
 
-enum class Route { every_code, boxes, filter };
+enum class Route { every_code, boxes, filter, coarse };
 
 // Rows whose experience says that boxes always pay, or never.
-void force(BoxExperience& experience, bool boxes) {
+void force(RouteExperience& experience, bool boxes) {
   experience.rows = int64_t{1} << 20;
   experience.looked_at = boxes ? 0 : int64_t{1} << 50;
 }
@@ -67,14 +67,17 @@ template <class T> Found<T> by_route(const Problem<T>& problem, Route route, boo
   CodeBoxes<T> boxes;
   if (!dot) boxes = CodeBoxes<T>(problem.codes.data(), problem.n_codes, problem.n_dims);
   FilterCodes<T> filter;
-  if (route == Route::filter)
+  if (route == Route::filter || route == Route::coarse)
     filter = FilterCodes<T>(problem.codes.data(), problem.n_codes, problem.n_dims, dot);
-  const BlockSearch<T> search(panels, boxes, filter, dot, isa);
+  CoarseCodes<T> coarse;
+  if (route == Route::coarse)
+    coarse = CoarseCodes<T>(problem.codes.data(), problem.n_codes, problem.n_dims, filter);
+  const BlockSearch<T> search(panels, boxes, filter, coarse, dot, isa);
   Found<T> found{std::vector<int32_t>(static_cast<size_t>(problem.n * k), -7),
                  std::vector<T>(static_cast<size_t>(problem.n * k), T(-7))};
   std::vector<int64_t> lengths(static_cast<size_t>(problem.n), 0);
   RouteMemory<T> memory;
-  BoxExperience experience;
+  RouteExperience experience;
   force(experience, route == Route::boxes);
   search.find(problem.x.data(), problem.n, {k, found.values.data(), found.ids.data(), lengths.data()}, memory,
               experience);
@@ -88,9 +91,9 @@ void check_routes(const Problem<T>& problem, bool dot, const std::vector<int64_t
                   const char* what) {
   const Found<T> expected = by_definition(problem, dot, ks.back());
   for (const int64_t k : ks)
-    for (const Route route : {Route::every_code, Route::boxes, Route::filter}) {
+    for (const Route route : {Route::every_code, Route::boxes, Route::filter, Route::coarse}) {
       if (route == Route::boxes && dot) continue;
-      if (route == Route::filter && k > 1) continue;
+      if ((route == Route::filter || route == Route::coarse) && k > 1) continue;
       if (route != Route::every_code && isa == Isa::scalar) continue;  // it has this one alone
       const bool same = by_route(problem, route, dot, k, isa) == first_of(expected, ks.back(), k);
       CHECK(same);

@@ -17,6 +17,7 @@
 
 #include "evtok/code_boxes.hpp"
 #include "evtok/code_panels.hpp"
+#include "evtok/nearest_coarse.hpp"
 #include "evtok/nearest_filter.hpp"
 #include "evtok/numerics.hpp"
 
@@ -71,6 +72,7 @@ private:
   CodePanels<T> panels_;
   CodeBoxes<T> boxes_;
   FilterCodes<T> filter_;
+  CoarseCodes<T> coarse_;
   Metric metric_;
   T largest_;  // largest |c[j]|
 };
