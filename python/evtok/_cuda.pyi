@@ -226,3 +226,123 @@ def reduce_segments_float64(
     out: int,
     stream: int,
 ) -> None: ...
+
+# ---- the nearest code ----
+
+def box_sizes(n_codes: int, n_dims: int) -> tuple[int, int, int, int]: ...  # branches, leaves, codes, ids
+def prepare_codes_float32(
+    codes: int,
+    n_codes: int,
+    n_dims: int,
+    panels: int,
+    largest: int,
+    stream: int,
+) -> None: ...
+def prepare_codes_float64(
+    codes: int,
+    n_codes: int,
+    n_dims: int,
+    panels: int,
+    largest: int,
+    stream: int,
+) -> None: ...
+def prepare_boxes_float32(
+    codes: int,
+    n_codes: int,
+    n_dims: int,
+    order: int,
+    branches: int,
+    leaves: int,
+    ordered: int,
+    ids: int,
+    stream: int,
+) -> None: ...
+def prepare_boxes_float64(
+    codes: int,
+    n_codes: int,
+    n_dims: int,
+    order: int,
+    branches: int,
+    leaves: int,
+    ordered: int,
+    ids: int,
+    stream: int,
+) -> None: ...
+def normalise_codes_float32(
+    codes: int,
+    n_codes: int,
+    n_dims: int,
+    normalised: int,
+    status: int,
+    stream: int,
+) -> None: ...
+def normalise_codes_float64(
+    codes: int,
+    n_codes: int,
+    n_dims: int,
+    normalised: int,
+    status: int,
+    stream: int,
+) -> None: ...
+def nearest_float32(
+    x: int,
+    n: int,
+    mask: int,
+    codes: int,
+    n_codes: int,
+    n_dims: int,
+    metric: int,
+    panels: int,
+    largest: int,
+    branches: int,
+    leaves: int,
+    ordered: int,
+    box_ids: int,
+    k: int,
+    ids: int,
+    values: int,
+    margin: int,
+    statuses: int,
+    route: int,
+    stream: int,
+) -> None: ...
+def nearest_float64(
+    x: int,
+    n: int,
+    mask: int,
+    codes: int,
+    n_codes: int,
+    n_dims: int,
+    metric: int,
+    panels: int,
+    largest: int,
+    branches: int,
+    leaves: int,
+    ordered: int,
+    box_ids: int,
+    k: int,
+    ids: int,
+    values: int,
+    margin: int,
+    statuses: int,
+    route: int,
+    stream: int,
+) -> None: ...
+def code_sums_float32(
+    x: int,
+    n_dims: int,
+    order: int,
+    starts: int,
+    n_codes: int,
+    sums: int,
+    stream: int,
+) -> None: ...
+def code_sums_float64(
+    x: int,
+    n_dims: int,
+    order: int,
+    starts: int,
+    n_codes: int,
+    sums: int,
+    stream: int,
+) -> None: ...

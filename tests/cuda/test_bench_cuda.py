@@ -63,7 +63,8 @@ def settings(gpu, monkeypatch):
         return [SMALL[benchmark] | SMALL[benchmark]["gpu"]]
 
     monkeypatch.setattr(shapes, "load", load)
-    monkeypatch.setitem(registry.ON_GPU, "sums", registry.ON_GPU["score"])  # the other kind of shape of "score"
+    # The other kind of shape of "score".
+    monkeypatch.setitem(registry.ON_GPU, "sums", registry.ON_GPU["score"])
     return registry.Settings(1, device=EmulatedDevice(gpu))
 
 
