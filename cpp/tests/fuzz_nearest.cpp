@@ -11,6 +11,7 @@
 
 #include "evtok/isa.hpp"
 #include "evtok/nearest.hpp"
+#include "evtok/nearest_block.hpp"
 
 namespace {
 
@@ -109,6 +110,37 @@ Result<T> search(const CodeSearch<T>& codes, const std::vector<T>& x, const std:
   return result;
 }
 
+// The coarse stage, which a search takes with larger codebooks alone: the rows that were not refused, once
+// more.
+template <class T>
+void check_coarse_stage(const std::vector<T>& codes, int64_t n_codes, int64_t n_dims, bool dot,
+                        const std::vector<T>& x, const Result<T>& expected) {
+  Result<T> kept;
+  std::vector<T> rows;
+  for (size_t i = 0; i < expected.ids.size(); ++i) {
+    if (expected.ids[i] < 0) continue;
+    kept.ids.push_back(expected.ids[i]);
+    kept.values.push_back(expected.values[i]);
+    const auto first = x.begin() + static_cast<std::ptrdiff_t>(i) * n_dims;
+    rows.insert(rows.end(), first, first + n_dims);
+  }
+  const CodePanels<T> panels(codes.data(), n_codes, n_dims);
+  const FilterCodes<T> filter(codes.data(), n_codes, n_dims, dot);
+  const CoarseCodes<T> coarse(codes.data(), n_codes, n_dims, filter);
+  const CodeBoxes<T> no_boxes;
+  for (int i = 1; i < kIsaCount; ++i) {
+    if (!isa_available(static_cast<Isa>(i))) continue;
+    const BlockSearch<T> search(panels, no_boxes, filter, coarse, dot, static_cast<Isa>(i));
+    Result<T> found{std::vector<int32_t>(kept.ids.size(), -7), std::vector<T>(kept.ids.size(), -7), {}, {}};
+    std::vector<int64_t> lengths(kept.ids.size(), 0);
+    RouteMemory<T> memory;
+    RouteExperience experience;
+    search.find(rows.data(), static_cast<int64_t>(kept.ids.size()),
+                {1, found.values.data(), found.ids.data(), lengths.data()}, memory, experience);
+    require(found == kept, "the coarse stage gives the bits of the scalar instruction set");
+  }
+}
+
 template <class T> void check(Bytes bytes) {
   const Metric metric = std::vector<Metric>{Metric::l2, Metric::l2, Metric::dot,
                                             Metric::cosine}[static_cast<size_t>(bytes.below(4))];
@@ -162,6 +194,7 @@ template <class T> void check(Bytes bytes) {
     }
   }
   unforce_isa();
+  if (k == 1) check_coarse_stage(codes, n_codes, n_dims, metric != Metric::l2, x, expected);
 }
 
 }  // namespace
