@@ -5,6 +5,13 @@
 
 #include <cstdint>
 
+// Of a device function. (Headers of the C++ library spell an attribute of their own as CUDA's word.)
+#if defined(EVTOK_CUDA_EMULATED)
+#define EVTOK_OUT_OF_LINE __attribute__((noinline))
+#else
+#define EVTOK_OUT_OF_LINE __noinline__
+#endif
+
 namespace evtok::cuda {
 
 /// Shared memory of the block, as many bytes as the launch asked for, aligned to 16. All shared memory is

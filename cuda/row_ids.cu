@@ -69,7 +69,7 @@ template <class Out> struct alignas(kRows * sizeof(Out)) Ids {
 };
 
 // Out of line: it is rare, and the loop keeps its registers.
-__device__ __noinline__ int32_t by_specification(const RowIds& rows, int64_t row, RowCounts& counts) {
+__device__ EVTOK_OUT_OF_LINE int32_t by_specification(const RowIds& rows, int64_t row, RowCounts& counts) {
   return combined_id(rows, rows.type_contribution, row, 0, counts);
 }
 
@@ -185,8 +185,8 @@ cudaError_t row_ids(const RowIds& rows, int64_t n_rows, Out* out, Status* status
     const bool types = rows.features[0].types != nullptr;
     auto* kernel =
         types ? plain_rows_for<Out, true>(rows.n_features - 1) : plain_rows_for<Out, false>(rows.n_features);
-    return launch(kernel, blocks_for(n_rows, kFastThreads * kRows), kFastThreads,
-                  static_cast<size_t>(bytes), stream, rows, n_rows, out, statuses);
+    return launch(kernel, blocks_for(n_rows, kFastThreads * kRows), kFastThreads, static_cast<size_t>(bytes),
+                  stream, rows, n_rows, out, statuses);
   }
   bool with_events = false;
   for (int32_t k = 0; k < rows.n_features; ++k)

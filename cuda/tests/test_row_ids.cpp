@@ -100,12 +100,12 @@ struct Data {
   explicit Data(int64_t n_rows, bool plain) : n(n_rows) {
     std::mt19937_64 random(static_cast<uint64_t>(n_rows));
     std::normal_distribution<float> normal;
-    const auto edges = sets_of_edges();
+    const auto sets = sets_of_edges();
     for (size_t k = 0; k < 2; ++k) {
       x[k].resize(static_cast<size_t>(n));
-      this->edges[k] = edges[5 + k];
+      edges[k] = sets[5 + k];
       for (size_t i = 0; i < x[k].size(); ++i)
-        x[k][i] = i % 7 == 3    ? this->edges[k][i % 41]
+        x[k][i] = i % 7 == 3    ? edges[k][i % 41]
                   : plain       ? normal(random) * 2
                   : i % 50 == 9 ? std::nanf("")
                                 : normal(random) * 2;

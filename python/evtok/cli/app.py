@@ -127,6 +127,9 @@ def tokenize(
     ] = "arrow",
     events_per_shard: Annotated[int, typer.Option(help="Events in a shard.", min=1)] = 1_000_000,
     threads: Annotated[int | None, typer.Option(help="Threads that encode, in each process.", min=1)] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cuda or cuda:1: encode on a GPU; the shards are the same.")
+    ] = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     memory: MemoryOption = None,
@@ -151,6 +154,7 @@ def tokenize(
             format=container,
             events_per_shard=events_per_shard,
             threads=threads,
+            device=device,
             schema=schema,
             keep=names_of(keep),
             allow_quarantine=allow_quarantine,

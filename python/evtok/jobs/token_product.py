@@ -85,14 +85,19 @@ class TokenProduct(Product):
 
 
 class TokenEncoder(Encoder):
-    """Encodes events with a fitted tokenizer."""
+    """Encodes events with a fitted tokenizer, on the CPU or on `device`, such as "cuda": the ids are the same."""
 
     product: TokenProduct
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, device: str | None = None) -> None:
         if not tokenizer.is_fitted:
             raise JobError("tokenizer: it is not fitted yet; call fit first")
         self._tokenizer = tokenizer
+        self._encoding: Any = tokenizer
+        if device is not None:
+            from evtok.cuda.host_events import OnDevice
+
+            self._encoding = OnDevice(tokenizer, device)
         self.product = TokenProduct(int(tokenizer.vocab_size), int(tokenizer.pad_id))
         self.fingerprint = tokenizer.fingerprint
         self.required_columns = tokenizer.required_columns
@@ -102,7 +107,7 @@ class TokenEncoder(Encoder):
         self, events: Events, columns: Mapping[str, Array], *, name: str, threads: int | None
     ) -> Encoded:
         dtype = self.product.ids_dtype
-        tokens, refused, reasons = quarantine.split(self._tokenizer, events, dtype, threads)
+        tokens, refused, reasons = quarantine.split(self._encoding, events, dtype, threads)
         if tokens.fingerprint != self.fingerprint:
             raise JobError(f"{name}: the tokenizer changed while the job was running")
         if tokens.report is None:

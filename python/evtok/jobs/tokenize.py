@@ -27,6 +27,7 @@ def tokenize_files(
     format: str = "arrow",
     events_per_shard: int = EVENTS_PER_SHARD,
     threads: int | None = None,
+    device: str | None = None,
     schema: Schema | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     keep: Sequence[str] | str | None = None,
     allow_quarantine: bool = False,
@@ -54,6 +55,9 @@ def tokenize_files(
         Shards hold this many events of one file; the last of a file may hold fewer.
     threads : int, optional
         For encoding, in each process; by default all CPUs that this process may use. One more thread reads.
+    device : str, optional
+        ``"cuda"`` or ``"cuda:1"``: this process encodes there, and writes the same shards. Of a `BinnedTokenizer`, and
+        not together with `workers` or `client`. By default the CPU encodes.
     schema : optional
         As for `evtok.open_events`.
     keep : sequence of str, or one str, optional
@@ -91,7 +95,11 @@ def tokenize_files(
     InputFileError
         A file that cannot be read, unless quarantine is allowed.
     """
-    encoder = TokenEncoder(tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(tokenizer))
+    if device is not None and (workers is not None or client is not None):
+        raise ValueError("device: one process uses a GPU; leave out workers and client, or the device")
+    encoder = TokenEncoder(
+        tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(tokenizer), device
+    )
     with (
         means(workers, client, threads, memory, task_timeout) as used,
         planned(
