@@ -147,7 +147,7 @@ def test_the_command(by, inputs, tmp_path):
         command = ["fit-tokenizer", *map(str, inputs), "--schema", str(schema), *more]
         done = CliRunner().invoke(app, [*command, "-o", str(tmp_path / name)])
         if name == "codes":
-            assert "--workers, --scheduler: the codes of a codebook" in str(done.exception)
+            assert "--workers, --scheduler, --task-timeout: the codes of a codebook" in str(done.exception)
             continue
         assert done.exit_code == 0, done.output
         fingerprints.append(load_tokenizer(tmp_path / name).fingerprint)
@@ -195,6 +195,26 @@ def test_p34_a_late_worker_costs_its_range_and_its_answer_is_not_added(by, sourc
     assert workers.avoided.count("slow") == 2
     with pytest.raises(JobError, match="task_timeout: expected a number of seconds"):
         TOKENIZERS["ranks"]().fit(source, workers=1, task_timeout=0)
+    with pytest.raises(JobError, match="task_timeout: is for workers"):
+        TOKENIZERS["ranks"]().fit(source, task_timeout=5)
+
+
+def test_a_worker_that_does_not_see_a_file_costs_an_attempt_and_not_the_fit(by, source, tmp_path):
+    """A machine may lack a folder, or hold an older copy, that the others have."""
+    expected = TOKENIZERS["range"]().fit(source)
+
+    def elsewhere(ticket, document):
+        content = json.loads(document)
+        content.pop("checksum")
+        content["base"] = str(tmp_path / "not mounted")
+        content["input"]["path"] = "a.parquet"
+        answer = run_task(seal(content))
+        assert (answer["error"], answer["may_pass"]) == ("InputFileError", True)
+        return Reply.of(ticket, answer, "elsewhere")
+
+    workers = by(lambda index, attempt: elsewhere if attempt == 1 else None)
+    assert TOKENIZERS["range"]().fit(source, workers=1).fingerprint == expected.fingerprint
+    assert set(workers.avoided) == {"elsewhere"}
 
 
 def test_a_range_that_nobody_counts_ends_the_fit(by, source):

@@ -67,10 +67,10 @@ def fit(
     _check(
         preset, bins, quantities, with_codebook=with_codebook, learning=seed is not None or batch is not None
     )
-    if with_codebook and (workers is not None or scheduler is not None):
+    if with_codebook and not (workers is None and scheduler is None and task_timeout is None):
         raise EvtokError(
-            "--workers, --scheduler: the codes of a codebook are learnt in one process, with all its threads; leave "
-            "them out"
+            "--workers, --scheduler, --task-timeout: the codes of a codebook are learnt in one process, with "
+            "all its threads; leave them out"
         )
     counts, names = parse_bins(bins), split_names(quantities or "")
     learning = {"seed": seed or 0, "batch": batch}

@@ -57,12 +57,7 @@ def means(
     """
     if workers is not None and client is not None:
         raise JobError("workers, client: expected one of them; the cluster of a client has its own workers")
-    if task_timeout is not None and workers is None and client is None:
-        raise JobError(
-            "task_timeout: is for workers, as this process takes no task away from itself; give workers or a client "
-            "too (--workers, --scheduler), or leave it out"
-        )
-    require_timeout(task_timeout)
+    require_timeout(task_timeout, with_workers=workers is not None or client is not None)
     if client is None and workers is None:
         found = Means(InProcess(), threads, parse(memory))
     else:
@@ -75,8 +70,13 @@ def means(
         found.executor.close()
 
 
-def require_timeout(seconds: float | None) -> None:
-    """Refuse a timeout that is none; raises `JobError`."""
+def require_timeout(seconds: float | None, *, with_workers: bool) -> None:
+    """Refuse a timeout that is none, or that nobody would keep; raises `JobError`."""
+    if seconds is not None and not with_workers:
+        raise JobError(
+            "task_timeout: is for workers, as this process takes no task away from itself; give workers or a client "
+            "too (--workers, --scheduler), or leave it out"
+        )
     if seconds is not None and not 0 < seconds < math.inf:
         raise JobError(f"task_timeout: expected a number of seconds above 0, got {seconds!r}")
 

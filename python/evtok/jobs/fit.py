@@ -56,13 +56,13 @@ def counting(
     TypeError
         Something else than what `evtok.open_events` returns, of which workers would have no files.
     JobError
-        Workers that cannot be had.
+        Workers that cannot be had, or a time for tasks without workers.
     """
+    require_timeout(task_timeout, with_workers=workers is not None or client is not None)
     if not isinstance(source, EventSource):
         raise TypeError(
             f"source: workers read files, so expected what evtok.open_events returns, got {type(source).__name__}"
         )
-    require_timeout(task_timeout)
     used, threads = workers_of(workers, client, None)
     try:
         yield CountedByWorkers(source, settings, used, threads, task_timeout)

@@ -81,6 +81,7 @@ def run_task(document: bytes | Mapping[str, Any], most_threads: int | None = Non
     """
     begin, stages = time.monotonic(), Stages()
     said: dict[str, Any] = {"index": -1, "attempt": 0, "worker": worker_name()}
+    part: FitDocument | None = None
     try:
         if is_fit(document):
             part = FitDocument.from_bytes(document)
@@ -104,7 +105,9 @@ def run_task(document: bytes | Mapping[str, Any], most_threads: int | None = Non
             "state": "failed",
             "error": type(error).__name__,
             "reason": str(error) if known else "".join(traceback.format_exception(error)),
-            "may_pass": retry.may_pass(error) or isinstance(error, _OF_THIS_WORKER),
+            "may_pass": retry.may_pass(error)
+            or isinstance(error, _OF_THIS_WORKER)
+            or (part is not None and not _sees_input(part)),
         }
     return said | stages.to_json()
 
@@ -132,7 +135,7 @@ def _carry_out(task: TaskDocument, stages: Stages, begin: float, most_threads: i
     return hashlib.sha256(record.to_bytes()).hexdigest()
 
 
-def _sees_input(task: TaskDocument) -> bool:
+def _sees_input(task: TaskDocument | FitDocument) -> bool:
     """Whether this machine has the input that was planned: what it says of another file, or of none, is no proof."""
     with contextlib.suppress(Exception):  # a server that does not even tell what it has
         return agree(task.input.stamp, stamp(task.location().path))
@@ -184,7 +187,7 @@ def _load(product: Product, path: Path) -> Encoder:
         from evtok.detectors.registry import load_detector
         from evtok.jobs.score_encoder import ScoreEncoder
 
-        return ScoreEncoder(load_detector(path))
+        return ScoreEncoder(load_detector(path), product.device)
     from evtok.jobs.token_product import TokenEncoder
     from evtok.tokenizers import load_tokenizer
 

@@ -251,7 +251,7 @@ class BinnedTokenizer(Tokenizer):
         """
         with contextlib.ExitStack() as stack:
             elsewhere = None
-            if workers is not None or client is not None:
+            if not (workers is None and client is None and task_timeout is None):
                 from evtok.jobs.fit import counting
 
                 elsewhere = stack.enter_context(
