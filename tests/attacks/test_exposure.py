@@ -139,6 +139,8 @@ def test_p46_imports_open_no_port() -> None:
         f"s3://me:{SECRET}@bucket/x.parquet",
         f"https://127.0.0.1:1/x.parquet?key={SECRET}",
         f"https://127.0.0.1:1/x.parquet?a=1&X-Amz-Signature={SECRET}",
+        f"https://127.0.0.1:1/x.parquet?X%2DAmz%2DSignature={SECRET}",
+        f"https://127.0.0.1:1/x.parquet?private_token={SECRET}",
         f"simplecache::https://127.0.0.1:1/x.parquet?access_token={SECRET}",
     ],
 )

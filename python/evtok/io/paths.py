@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 from evtok._optional import require
 from evtok.errors import InputFileError
@@ -40,9 +41,9 @@ SCHEMES = (
 _CACHES = ("simplecache", "filecache")
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://|^([A-Za-z][A-Za-z0-9+.-]*)::")
-#: Of presigned URLs of S3, Google and Azure, tokens, and keys.
+#: Of presigned URLs of S3, Google, Azure and others, tokens such as private_token, and keys.
 _SIGNATURE = re.compile(
-    r"&((?:x-amz-|x-goog-)?(?:signature|credential|security-token)|sig|(?:access_?|auth_?|id_?)?token|authz?"
+    r"&((?:[a-z0-9]+[-_])*(?:signature|credential|token)|sig|(?:access|auth|id)token|jwt|authz?"
     r"|authorization|bearer|(?:api_?|access_?|account_?|secret_?)?key|(?:client_?)?secret|pass(?:word|wd)?|pwd)=",
     re.IGNORECASE,
 )
@@ -204,7 +205,7 @@ def _check_secrets(url: str, scheme: str) -> None:
 
 def secret_in(url: str) -> str:
     """Return the name of a part of a URL's query that gives access to whoever knows it, such as a signature; or ""."""
-    found = _SIGNATURE.search("&" + url.partition("?")[2].replace(";", "&"))
+    found = _SIGNATURE.search("&" + unquote(url.partition("?")[2]).replace(";", "&"))
     return found[1] if found else ""
 
 
