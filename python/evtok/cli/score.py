@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -18,6 +18,9 @@ from evtok.cli.options import (
     WorkersOption,
     names_of,
 )
+
+if TYPE_CHECKING:
+    from evtok.detectors.interface import Device
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +39,7 @@ def score(
     scheduler: SchedulerOption = None,
     memory: MemoryOption = None,
     task_timeout: TimeoutOption = None,
+    device: Annotated[str, typer.Option(help="cpu, or cuda: torch scores on a GPU.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="Threads that score.", min=1)] = None,
     schema: SchemaOption = None,
     keep: KeepOption = None,
@@ -55,6 +59,7 @@ def score(
             model,
             output,
             events_per_shard=events_per_shard,
+            device=cast("Device", device),  # another word is refused by name
             threads=threads,
             schema=schema,
             keep=names_of(keep),

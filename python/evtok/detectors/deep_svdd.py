@@ -21,7 +21,7 @@ from evtok.detectors.deep_svdd_state import (
     tensors_of,
 )
 from evtok.detectors.inputs import FeatureInputs, TokenInputs, inputs_from_config
-from evtok.detectors.interface import Detector, Progress, Tensors
+from evtok.detectors.interface import Detector, Device, Progress, Tensors
 from evtok.detectors.masked_token_settings import NetworkSettings
 from evtok.detectors.training import History, TrainingSettings
 from evtok.errors import ArtefactError
@@ -71,6 +71,7 @@ class DeepSVDD(Detector):
 
     KIND = "deep-svdd"
     BACKENDS = ("native", "torch")
+    DEVICES = ("cpu", "cuda")
     SETTINGS = (
         "hidden", "outputs", "layers", "width", "heads", "feed_forward", "max_length", "pooling", "epochs", "batch",
         "learning_rate", "weight_decay", "patience", "warm_up", "decay", "seed",
@@ -188,7 +189,17 @@ class DeepSVDD(Detector):
     def _score(self, data: Any, backend: Literal["native", "torch"], threads: int) -> npt.NDArray[np.float32]:
         if isinstance(data, np.ndarray):
             data = Moments(self._tensors["mean"], self._tensors["scale"]).standardised(data)
-        made = self._by_kernels(data, threads) if backend == "native" else self._by_torch(data, threads)
+        made = (
+            self._by_kernels(data, threads) if backend == "native" else self._by_torch(data, threads, "cpu")
+        )
+        return self._distances(made, threads)
+
+    def _score_on_gpu(self, data: Any, threads: int) -> npt.NDArray[np.float32]:
+        if isinstance(data, np.ndarray):
+            data = Moments(self._tensors["mean"], self._tensors["scale"]).standardised(data)
+        return self._distances(self._by_torch(data, threads, "cuda"), threads)
+
+    def _distances(self, made: npt.NDArray[np.float32], threads: int) -> npt.NDArray[np.float32]:
         centre = self._tensors["centre"]
         scores = scoring.squared_distance(made, centre, on_invalid="sentinel", threads=threads or None)
         if not np.isfinite(scores).all():
@@ -214,12 +225,12 @@ class DeepSVDD(Detector):
                 self._native = str(error)
         return self._native
 
-    def _by_torch(self, data: Any, threads: int) -> npt.NDArray[np.float32]:
+    def _by_torch(self, data: Any, threads: int, device: Device) -> npt.NDArray[np.float32]:
         require("torch", extra="torch")
         from evtok.detectors import deep_svdd_torch
 
         module = deep_svdd_torch.make(self._shapes, self.network, self.pooling, self.training.seed)
-        return deep_svdd_torch.outputs(module, self._tensors, data, threads)
+        return deep_svdd_torch.outputs(module, self._tensors, data, threads, device)
 
     # ---- files ------------------------------------------------------------------------------------------------
 

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from evtok.detectors.deep_svdd_state import SLOPE
-from evtok.detectors.interface import Progress, Tensors
+from evtok.detectors.interface import Device, Progress, Tensors
 from evtok.detectors.masked_token_model import Asked, MaskedTokenModel, Rectangle, place_within
-from evtok.detectors.masked_token_scoring import torch_threads
+from evtok.detectors.masked_token_scoring import ROWS, torch_threads
 from evtok.detectors.masked_token_settings import NetworkSettings
 from evtok.detectors.training import History, TrainingSettings, train
 from evtok.tokens import Tokens
 
-_ROWS = 8192  # that go through a network at a time
 _LEAST_OF_CENTRE = 0.1
 
 
@@ -141,22 +140,30 @@ def fit(
 
 
 def outputs(
-    module: OfFeatures | OfTokens, tensors: Mapping[str, npt.NDArray[Any]], data: Any, threads: int
+    module: OfFeatures | OfTokens,
+    tensors: Mapping[str, npt.NDArray[Any]],
+    data: Any,
+    threads: int,
+    device: Device = "cpu",
 ) -> npt.NDArray[np.float32]:
-    """Return what the network of these tensors makes of events (n, outputs)."""
+    """Return what the network of these tensors makes of events (n, outputs), computed on a device."""
     state = {found: torch.from_numpy(np.array(tensors[name])) for name, found in module.names().items()}
     module.load_state_dict(state, strict=False)  # what is not there are biases, which are 0
-    module.eval()
+    module.eval().to(device)
     return _outputs(module, data, threads)
 
 
 def _outputs(module: OfFeatures | OfTokens, data: Any, threads: int) -> npt.NDArray[np.float32]:
     events = _Events(data)
-    made = np.empty((len(data), len(module.centre)), np.float32)
+    device = module.centre.device
     with torch.inference_mode(), torch_threads(threads):
-        for part in events.parts():
-            made[part] = module(events.batch(torch.from_numpy(part), module.centre.device)).numpy()
-    return made
+        made = torch.empty(
+            (len(data), len(module.centre)), device=device
+        )  # nothing waits for it before the end
+        for part in events.parts(ROWS[device.type]):
+            which = torch.from_numpy(part)
+            made[which.to(device)] = module(events.batch(which, device)).to(made.dtype)
+        return made.cpu().numpy()  # type: ignore[no-any-return]
 
 
 def _centre(
@@ -188,14 +195,14 @@ class _Events:
         rows = torch.repeat_interleave(self._starts[events], lengths) + place_within(lengths)
         return self._ids[rows].to(device), lengths.to(device)
 
-    def parts(self) -> list[npt.NDArray[np.int64]]:
+    def parts(self, n_rows: int) -> list[npt.NDArray[np.int64]]:
         """Return the events in parts of bounded size, those of one length together."""
         if self._rows is not None:
-            return _cut(np.arange(len(self._rows)), _ROWS)
+            return _cut(np.arange(len(self._rows)), n_rows)
         lengths = self._lengths.numpy()
         found: list[npt.NDArray[np.int64]] = []
         for length in np.unique(lengths):
-            found += _cut(np.flatnonzero(lengths == length), max(1, _ROWS // int(length)))
+            found += _cut(np.flatnonzero(lengths == length), max(1, n_rows // int(length)))
         return found
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from evtok._optional import require
 from evtok.codebook._rows import check_on_invalid
 from evtok.detectors.inputs import Inputs, OnInvalid, Read
 from evtok.errors import InvalidEventsError, MissingBackendError
@@ -18,6 +19,9 @@ from evtok.tokenizers import artefact
 
 #: Who computes a score: evtok's kernels alone, or torch; "auto" takes the kernels where the detector has them.
 Backend = Literal["auto", "native", "torch"]
+
+#: Where a score is computed; "cuda" is torch's current GPU.
+Device = Literal["cpu", "cuda"]
 
 #: Is called with what training has done so far: a dict that JSON can hold.
 Progress = Callable[[dict[str, Any]], None]
@@ -36,6 +40,8 @@ class Detector(ABC):
     KIND: ClassVar[str]
     #: Backends that `score` can be asked for, the one that "auto" takes first.
     BACKENDS: ClassVar[tuple[Literal["native", "torch"], ...]] = ("native",)
+    #: Where `score` can compute; a kind with "cuda" has `_score_on_gpu`.
+    DEVICES: ClassVar[tuple[Device, ...]] = ("cpu",)
 
     inputs: Inputs[Any]
 
@@ -70,6 +76,10 @@ class Detector(ABC):
     @abstractmethod
     def from_artefact(cls, config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
         """Make the detector from the content of its artefact, trusting nothing."""
+
+    def _score_on_gpu(self, data: Any, threads: int) -> npt.NDArray[np.float32]:
+        """Return what `_score` returns, by torch on its current GPU."""
+        raise NotImplementedError
 
     def _lacks(self, backend: Literal["native", "torch"]) -> str:
         """Say why this detector, with its settings, cannot score with one of the `BACKENDS`; "" where it can."""
@@ -146,6 +156,7 @@ class Detector(ABC):
         data: Any,
         *,
         backend: Backend = "auto",
+        device: Device = "cpu",
         on_invalid: OnInvalid = "raise",
         threads: int | None = None,
     ) -> npt.NDArray[np.float32]:
@@ -157,7 +168,10 @@ class Detector(ABC):
             What `inputs` reads: detectors of tokens take `Tokens` of their own tokenizer, and `Events`, which they
             encode; detectors of features take arrays, and `Events`, whose quantities they compute.
         backend : {"auto", "native", "torch"}
-            Who computes: evtok's own kernels, or torch. "auto" takes what `backend` names.
+            Who computes: evtok's own kernels, or torch. "auto" takes what `backend` names, and torch on a GPU.
+        device : {"cpu", "cuda"}
+            Where. Scores of a GPU agree with those of torch on the CPU within rounding, and their last bits can depend
+            on the batch.
         on_invalid : {"raise", "sentinel"}
             What to do with events that have no score, such as those with a NaN or without any token: raise, or give
             them NaN.
@@ -176,16 +190,20 @@ class Detector(ABC):
         FingerprintError
             Tokens of another tokenizer.
         MissingBackendError
-            A backend that this detector does not have; the message says why.
+            A backend or a device that this detector does not have; the message says why.
         """
         if not self.is_fitted:
             raise ValueError(f"this {self.KIND} detector has nothing to score with: call fit first")
-        chosen = self._backend(backend)
+        chosen = self._backend(backend) if device == "cpu" else self.backend_on(device, backend)
         check_on_invalid(on_invalid)
         read = self._read(data, on_invalid)
         scores = np.full(len(read.valid), np.nan, np.float32)
         if np.count_nonzero(read.valid):
-            scores[read.valid] = self._score(read.data, chosen, threads or 0)
+            scores[read.valid] = (
+                self._score(read.data, chosen, threads or 0)
+                if device == "cpu"
+                else self._score_on_gpu(read.data, threads or 0)
+            )
         return scores
 
     def _read(self, data: Any, on_invalid: OnInvalid) -> Read[Any]:
@@ -218,6 +236,24 @@ class Detector(ABC):
         if why := self._lacks(asked):
             raise MissingBackendError(f"backend: this {self.KIND} detector cannot score with {asked}: {why}")
         return asked
+
+    def backend_on(self, device: Device, backend: Backend = "auto") -> Literal["torch"]:
+        """Return who computes a score on a GPU.
+
+        Raises
+        ------
+        MissingBackendError
+            This detector does not, or there is no GPU.
+        """
+        if device != "cuda":
+            raise ValueError(f"device: expected 'cpu' or 'cuda', got {device!r:.80}")
+        if device not in self.DEVICES:
+            raise MissingBackendError(f"device: a {self.KIND} detector scores on the CPU alone")
+        if self._backend("torch" if backend == "auto" else backend) != "torch":
+            raise MissingBackendError("device: the native backend computes on the CPU; leave `backend` out")
+        if not require("torch", extra="torch").cuda.is_available():
+            raise MissingBackendError("device: no GPU is visible to torch; use 'cpu'")
+        return "torch"
 
     # ---- files ------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from evtok._optional import require
 from evtok.detectors.inputs import TokenInputs, inputs_from_config
-from evtok.detectors.interface import Progress, Tensors
+from evtok.detectors.interface import Device, Progress, Tensors
 from evtok.detectors.masked_token_native import NativeScorer
 from evtok.detectors.masked_token_settings import PRECISIONS, MaskingSettings, NetworkSettings, one_of
 from evtok.detectors.token_detector import Reduction, TokenDetector, TypeWeights
@@ -88,6 +88,7 @@ class MaskedTokenDetector(TokenDetector):
 
     KIND = "masked-token"
     BACKENDS = ("native", "torch")
+    DEVICES = ("cpu", "cuda")
 
     def __init__(
         self,
@@ -143,7 +144,7 @@ class MaskedTokenDetector(TokenDetector):
         )
         self.history: History | None = None
         self._state: Tensors = {}
-        self._scorers: dict[tuple[str, str], Scorer | NativeScorer | str] = {}
+        self._scorers: dict[tuple[str, str, str], Scorer | NativeScorer | str] = {}
 
     # ---- what it is -------------------------------------------------------------------------------------------
 
@@ -245,12 +246,20 @@ class MaskedTokenDetector(TokenDetector):
         assert not isinstance(scorer, str)  # `_lacks` said so before
         return scorer.token_surprise(tokens, self.masking, threads)
 
-    def _prepared(self, backend: Literal["native", "torch"]) -> Scorer | NativeScorer | str:
+    def _score_on_gpu(self, data: Tokens, threads: int) -> npt.NDArray[np.float32]:
+        scorer = self._prepared("torch", "cuda")
+        if isinstance(scorer, str):
+            raise ArtefactError(scorer)
+        return self._reduce(data, scorer.token_surprise(data, self.masking, threads), threads)
+
+    def _prepared(
+        self, backend: Literal["native", "torch"], device: Device = "cpu"
+    ) -> Scorer | NativeScorer | str:
         """Return the network, made once and shared with detectors that score in another way; or why it cannot be."""
-        key = (backend, self.precision)
+        key = (backend, self.precision, device)
         if key not in self._scorers:
             try:
-                self._scorers[key] = self._native() if backend == "native" else self._torch()
+                self._scorers[key] = self._native() if backend == "native" else self._torch(device)
             except (
                 ValueError
             ) as error:  # its tensors were checked: they are too large to prove that no sum overflows
@@ -260,14 +269,14 @@ class MaskedTokenDetector(TokenDetector):
     def _native(self) -> NativeScorer:
         return NativeScorer(self._state, self.network, self.mask_id, self.groups.is_scored, self.precision)
 
-    def _torch(self) -> Scorer:
+    def _torch(self, device: Device = "cpu") -> Scorer:
         require("torch", extra="torch")
         from evtok.detectors import masked_token_scoring, masked_token_training
 
         model = masked_token_training.model_of(
             self._state, self.inputs.tokenizer.vocab_size, self._n_embeddings, self.network
         )
-        return masked_token_scoring.Scorer(model, self.mask_id, self.groups.is_scored)
+        return masked_token_scoring.Scorer(model, self.mask_id, self.groups.is_scored, device)
 
     # ---- files ------------------------------------------------------------------------------------------------
 

@@ -109,12 +109,7 @@ class Corpus:
         return Batch(
             ids.masked_fill(hidden, self.mask_id).to(device),
             places.to(device),
-            _to(rectangle, device),
-            Asked(asked.to(device), _to(Rectangle.of(n_hidden), device)),
+            rectangle.to(device),
+            Asked(asked.to(device), Rectangle.of(n_hidden).to(device)),
             targets.to(device),
         )
-
-
-def _to(rectangle: Rectangle, device: torch.device) -> Rectangle:
-    places = None if rectangle.places is None else rectangle.places.to(device)
-    return Rectangle(rectangle.n_sequences, rectangle.longest, places)

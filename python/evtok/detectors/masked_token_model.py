@@ -44,6 +44,11 @@ class Rectangle:
         sequence = torch.repeat_interleave(torch.arange(n, device=lengths.device), lengths)
         return cls(n, longest, sequence * longest + place_within(lengths))
 
+    def to(self, device: torch.device | str) -> Rectangle:
+        """Return the same with its places on a device."""
+        places = None if self.places is None else self.places.to(device)
+        return Rectangle(self.n_sequences, self.longest, places)
+
     def spread(self, rows: Tensor) -> Tensor:
         """Return the rectangle (n_sequences, longest, ...) of rows (n_rows, ...), with zeros where there is none."""
         shape = (self.n_sequences * self.longest, *rows.shape[1:])

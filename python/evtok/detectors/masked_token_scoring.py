@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from evtok._forks import is_forked
+from evtok.detectors.interface import Device
 from evtok.detectors.masked_token_masks import Passes, passes
 from evtok.detectors.masked_token_model import Asked, MaskedTokenModel, Rectangle
 from evtok.detectors.masked_token_settings import TOO_LARGE, MaskingSettings
@@ -20,8 +21,9 @@ from evtok.errors import ArtefactError
 from evtok.scoring import TokenHead
 from evtok.tokens import Tokens
 
-#: Rows, one for each token of a pass, that go through the network at a time: few enough for the caches.
-ROWS = 8192
+#: Rows, one for each token of a pass, that go through the network at a time: few enough for the caches of a CPU, enough
+#: to fill a GPU.
+ROWS = {"cpu": 8192, "cuda": 1 << 18}
 
 
 class Scorer:
@@ -30,18 +32,27 @@ class Scorer:
     Parameters
     ----------
     model : MaskedTokenModel
-        In eval mode, on the CPU. Its head is copied.
+        In eval mode. It is moved to the device, and its head is copied.
     mask_id : int
         Of the mask.
     is_scored : bool (vocab_size,)
         The ids that have a surprise.
+    device : {"cpu", "cuda"}
+        Where the network is computed, and the likelihoods of the tokens that are asked for.
     """
 
-    def __init__(self, model: MaskedTokenModel, mask_id: int, is_scored: npt.NDArray[np.bool_]) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: MaskedTokenModel,
+        mask_id: int,
+        is_scored: npt.NDArray[np.bool_],
+        device: Device = "cpu",
+    ) -> None:
+        self.device = device
+        self.model = model.to(device)
         self.mask_id = mask_id
         self.is_scored = is_scored
-        self._head = TokenHead(model.head.weight.detach(), model.head.bias.detach())
+        self._head = TokenHead(self.model.head.weight.detach(), self.model.head.bias.detach())
 
     def token_surprise(
         self, tokens: Tokens, settings: MaskingSettings, threads: int
@@ -61,23 +72,31 @@ class Scorer:
         ArtefactError
             A network whose numbers overflow.
         """
-        total, count = np.zeros(len(tokens.ids)), np.zeros(len(tokens.ids))
+        found: list[torch.Tensor] = []  # they stay on the device, so that nothing waits for it before the end
+        asked: list[npt.NDArray[np.int64]] = []
         lengths = tokens.lengths
         with torch.inference_mode(), torch_threads(threads):
             for length in np.unique(lengths):
                 starts = tokens.offsets[:-1][lengths == length]
                 where = starts[:, None] + np.arange(length)
                 ids = tokens.ids[where].astype(np.int64)
-                for part in passes(ids, self.is_scored[ids], settings, max(1, ROWS // int(length))):
-                    at = where[part.events][part.asked]
-                    np.add.at(total, at, self.surprise(ids[part.events], part, threads))
-                    np.add.at(count, at, 1)
+                for part in passes(
+                    ids, self.is_scored[ids], settings, max(1, ROWS[self.device] // int(length))
+                ):
+                    asked.append(where[part.events][part.asked])
+                    found.append(self.surprise(ids[part.events], part, threads))
+            surprise = torch.cat(found).cpu().numpy()
+        total, count, at = np.zeros(len(tokens.ids)), np.zeros(len(tokens.ids)), np.concatenate(asked)
+        np.add.at(total, at, surprise)
+        np.add.at(count, at, 1)
         if not np.isfinite(total).all():
             raise ArtefactError(TOO_LARGE)
         return np.divide(total, count, out=total, where=count > 0).astype(np.float32)
 
-    def surprise(self, ids: npt.NDArray[np.int64], part: Passes, threads: int) -> npt.NDArray[np.float32]:
+    def surprise(self, ids: npt.NDArray[np.int64], part: Passes, threads: int) -> torch.Tensor:
         """Return -log p of the tokens that passes ask for (n_asked,), pass after pass; NaN where numbers overflow.
+
+        On a GPU nothing waits for it.
 
         Parameters
         ----------
@@ -88,15 +107,13 @@ class Scorer:
         """
         n, length = ids.shape
         rows = torch.from_numpy(np.where(part.asked & part.hides, self.mask_id, ids)).flatten()
-        asked = Asked(
-            torch.from_numpy(np.flatnonzero(part.asked)),
-            Rectangle.of(torch.from_numpy(part.asked.sum(axis=1))),
-        )
-        hidden = self.model(rows, torch.arange(length).repeat(n), Rectangle(n, length), asked)
-        found = self._head.nll(
-            hidden.numpy(), ids[part.asked], on_invalid="sentinel", threads=threads or None
-        )
-        return np.asarray(found, np.float32)
+        rectangle = Rectangle.of(torch.from_numpy(part.asked.sum(axis=1)))
+        asked = Asked(torch.from_numpy(np.flatnonzero(part.asked)).to(self.device), rectangle.to(self.device))
+        places = torch.arange(length, device=self.device).repeat(n)
+        hidden = self.model(rows.to(self.device), places, Rectangle(n, length), asked)
+        targets = torch.from_numpy(ids[part.asked]).to(self.device)
+        found: torch.Tensor = self._head.nll(hidden, targets, on_invalid="sentinel", threads=threads or None)
+        return found
 
 
 @contextmanager

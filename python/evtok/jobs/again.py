@@ -72,7 +72,9 @@ def retry(
         from evtok.jobs.score import score_files
 
         target = folder.with_name(folder.name.removesuffix(merge.SUFFIX)) if output is None else output
-        return score_files(inputs, folder / plan.product.ARTEFACT, target, **options).job
+        return score_files(
+            inputs, folder / plan.product.ARTEFACT, target, device=plan.product.device, **options
+        ).job
     from evtok.jobs.tokenize import tokenize_files
 
     target = folder if output is None else output

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from evtok.detectors.interface import Detector
 from evtok.detectors.registry import load_detector
@@ -80,6 +80,7 @@ def score_files(
     detector: Detector | str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
+    device: Literal["cpu", "cuda"] = "cpu",
     threads: int | None = None,
     schema: Schema | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     keep: Sequence[str] | str | None = None,
@@ -103,6 +104,9 @@ def score_files(
     output : path
         The file, read by `evtok.Scores`. Its parts lie beside it in the folder ``<output>.parts``. Run again with the
         same arguments, an interrupted job goes on, and a finished one is proven.
+    device : {"cpu", "cuda"}
+        Where torch computes the scores of a detector that can use a GPU. It is part of the job: scores of a GPU have
+        other last bits.
     threads : int, optional
         For scoring, in each process; by default all CPUs that this process may use. One more thread reads.
     schema : optional
@@ -152,7 +156,7 @@ def score_files(
     begin = time.monotonic()
     loaded = detector if isinstance(detector, Detector) else load_detector(detector)
     model = "" if isinstance(detector, Detector) else os.fspath(detector)
-    path, encoder = Path(output), ScoreEncoder(loaded)
+    path, encoder = Path(output), ScoreEncoder(loaded, device)
     if not is_name(path.name):
         raise JobError(
             f"output: expected a file name of letters, digits, '.', '_' and '-', got {path.name!r}"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evtok._optional import require
-from evtok.detectors.interface import Detector
+from evtok.detectors.interface import Detector, Device
 from evtok.errors import EvtokError, JobError
 from evtok.events import Events
 from evtok.jobs.batch import Array, Batch
@@ -23,13 +23,15 @@ class ScoreEncoder(Encoder):
 
     product: ScoreProduct
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, device: Device = "cpu") -> None:
         if not detector.is_fitted:
             raise JobError("detector: it is not fitted yet; call fit first")
         self._detector = detector
-        self._backend = detector.backend
+        self._device: Device = device
+        self._backend = detector.backend if device == "cpu" else detector.backend_on(device)
         torch = str(require("torch", extra="torch").__version__) if self._backend == "torch" else ""
-        self.product = ScoreProduct(detector.KIND, self._backend, torch, EVENTS_PER_CALL)
+        backend = self._backend if device == "cpu" else f"{self._backend}-{device}"
+        self.product = ScoreProduct(detector.KIND, backend, torch, EVENTS_PER_CALL)
         self.fingerprint = detector.fingerprint
         self.required_columns = detector.inputs.required_columns
         self.required_fields = detector.inputs.required_fields
@@ -39,7 +41,9 @@ class ScoreEncoder(Encoder):
         self, events: Events, columns: Mapping[str, Array], *, name: str, threads: int | None
     ) -> Encoded:
         data, report = self._detector.inputs.met(events, threads=threads)
-        scores = self._detector.score(data, backend=self._backend, on_invalid="sentinel", threads=threads)
+        scores = self._detector.score(
+            data, backend=self._backend, device=self._device, on_invalid="sentinel", threads=threads
+        )
         if scores.shape != (len(events),) or scores.dtype != DTYPE:
             raise JobError(
                 f"{name}: the detector gave {scores.dtype} {scores.shape} for {len(events)} events, not one "
@@ -70,7 +74,7 @@ class ScoreEncoder(Encoder):
 
     def _reason(self, event: Events, score: np.float32) -> str:
         try:
-            self._detector.score(event, backend=self._backend)
+            self._detector.score(event, backend=self._backend, device=self._device)
         except EvtokError as error:
             return str(error)
         return f"its score is {score}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -20,7 +20,7 @@ COLUMN = "score"
 #: depend on it in their last bits.
 EVENTS_PER_CALL = 8192
 DTYPE = "float32"
-_BACKENDS = ("native", "torch")
+_BACKENDS = ("native", "torch", "torch-cuda")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ScoreProduct(Product):
     kind : str
         Of the detector.
     backend : str
-        "native" or "torch".
+        "native", "torch" (on the CPU) or "torch-cuda".
     torch : str
         Version of torch, where it computes, else "".
     events_per_call : int
@@ -61,6 +61,11 @@ class ScoreProduct(Product):
             torch="" if torch == "" else text(torch, found.where("torch"), PLAIN),
             events_per_call=found.integer("events_per_call", 1, 2**31 - 1),
         )
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where scores are computed."""
+        return "cuda" if self.backend == "torch-cuda" else "cpu"
 
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:  # noqa: D102

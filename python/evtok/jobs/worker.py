@@ -187,7 +187,7 @@ def _load(product: Product, path: Path) -> Encoder:
         from evtok.detectors.registry import load_detector
         from evtok.jobs.score_encoder import ScoreEncoder
 
-        return ScoreEncoder(load_detector(path))
+        return ScoreEncoder(load_detector(path), product.device)
     from evtok.jobs.token_product import TokenEncoder
     from evtok.tokenizers import load_tokenizer
 
