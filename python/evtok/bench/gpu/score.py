@@ -59,7 +59,7 @@ def _head(shape: dict[str, Any], dtype: str, settings: Settings, device: Device)
 
         def loss(h: Any) -> Any:
             logits = functional.linear(h, weight_, bias_)
-            return functional.cross_entropy(logits.float(), targets_, reduction="none")
+            return functional.cross_entropy(logits, targets_, reduction="none")
 
         return loss
 
@@ -71,7 +71,7 @@ def _head(shape: dict[str, Any], dtype: str, settings: Settings, device: Device)
         loss = compiled(torch, linear_loss(torch))
         return without_gradients(torch, lambda: loss(*turns()))
 
-    # In bfloat16 their logits are rounded to 8 bits.
+    # In bfloat16 their logits, and what they return, are rounded to 8 bits.
     peers.add(EAGER, "torch", eager, exact=False)
     peers.add(COMPILED, "torch", fused, exact=False)
     contestants = [*ours, *peers.contestants]
