@@ -25,14 +25,27 @@ template <class T> __device__ __forceinline__ T* dynamic_shared() {
 #endif
 }
 
+/// Bytes of shared memory that a block can have on the current device: 227 KiB for sm_90, 163 for sm_80, 99
+/// for sm_86 and sm_89; what every device has, where it cannot be asked.
+inline size_t most_shared_bytes() {
+  int device = 0, bytes = 0;
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess)
+    return 48 * 1024;  // the launch itself will tell what is wrong
+  return static_cast<size_t>(bytes);
+}
+
 /// Queues kernel<<<grid, block, shared_bytes, stream>>>(arguments...) on the current device.
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                    cudaStream_t stream, const Arguments&... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments));
   if (shared_bytes > 48 * 1024) {  // above it, a kernel has to be allowed it
-    const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                   static_cast<int>(shared_bytes));
+    // All that there is: another thread that launches the same kernel with less takes nothing away.
+    const size_t most = most_shared_bytes();
+    if (shared_bytes > most) return cudaErrorInvalidValue;
+    const cudaError_t error =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(most));
     if (error != cudaSuccess) return error;
   }
 #if defined(EVTOK_CUDA_EMULATED)

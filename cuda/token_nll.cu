@@ -17,11 +17,11 @@ namespace evtok::cuda {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kStages = 4;
+constexpr int kStages = 4, kFewStages = 2;
 constexpr int kColumns = kTokensOfTile / 2;    // of a warp
 constexpr int kTileColumns = kColumns / 8;     // its products of 8 columns
 constexpr int kStagePitch = kDepthOfStep + 8;  // 80 bytes: eight rows lie in eight different banks of 16
-constexpr size_t kMostShared = 227 * 1024;
+constexpr size_t kLeastShared = 163 * 1024;    // of devices on which all sizes fit: sm_80, sm_90
 
 struct Stage {
   alignas(16) uint16_t weight[kTokensOfTile][kStagePitch];
@@ -29,8 +29,8 @@ struct Stage {
 };
 
 // Shared memory of a block of kRows rows; the hidden rows (planes, kRows, pitch) follow.
-template <int kRows> struct Shared {
-  Stage stages[kStages];
+template <int kRows, int kOfRing> struct Shared {
+  Stage stages[kOfRing];
   LogSum halves[2][kRows];
   int64_t targets[kRows];
 };
@@ -38,17 +38,19 @@ template <int kRows> struct Shared {
 EVTOK_HD constexpr int64_t pitch_of(int64_t n_dims) {
   return steps_of(n_dims) * kDepthOfStep + 8;  // again an odd number of 16 bytes
 }
-template <int kRows> constexpr size_t shared_bytes(int64_t n_dims, int planes) {
-  return sizeof(Shared<kRows>) + static_cast<size_t>(planes * kRows * pitch_of(n_dims)) * sizeof(uint16_t);
+template <int kRows, int kOfRing = kStages> constexpr size_t shared_bytes(int64_t n_dims, int planes) {
+  return sizeof(Shared<kRows, kOfRing>) +
+         static_cast<size_t>(planes * kRows * pitch_of(n_dims)) * sizeof(uint16_t);
 }
 
 // Rows first to first + kRows - 1 as bfloat16 parts (kPlanes, kRows, pitch); zeros beyond the end.
 template <int kPlanes, int kRows>
 __device__ __forceinline__ void load_rows(const NllRows& rows, int64_t first, int64_t n_dims,
                                           uint16_t* hidden) {
-  const int64_t pitch = pitch_of(n_dims), pairs = (pitch - 8) / 2;
-  for (int64_t i = threadIdx.x; i < kRows * pairs; i += kThreads) {
-    const int64_t row = i / pairs, dim = 2 * (i % pairs);
+  // Of 32 bits: a division of 64 would cost as much as the products do.
+  const int pitch = static_cast<int>(pitch_of(n_dims)), pairs = (pitch - 8) / 2;
+  for (int i = static_cast<int>(threadIdx.x); i < kRows * pairs; i += kThreads) {
+    const int row = i / pairs, dim = 2 * (i - row * pairs);
     SplitFloat parts[2] = {};
     for (int k = 0; k < 2; ++k) {
       if (first + row >= rows.n || dim + k >= n_dims) continue;
@@ -75,11 +77,12 @@ __device__ __forceinline__ void begin_step(const uint16_t* weight, const float* 
 }
 
 // kPlanes of the hidden rows: 1 of bfloat16, 2 of float32.
-template <int kStrips, int kPlanes>
+template <int kStrips, int kPlanes, int kOfRing>
 __global__ void __launch_bounds__(kThreads)
     logits_kernel(PackedHead head, NllRows rows, int64_t n_groups, float* parts, float* target_logits) {
   constexpr int kRows = 32 * kStrips;
-  Shared<kRows>* shared = dynamic_shared<Shared<kRows>>();
+  using Memory = Shared<kRows, kOfRing>;
+  Memory* shared = dynamic_shared<Memory>();
   uint16_t* hidden = reinterpret_cast<uint16_t*>(shared + 1);
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int g = lane / 4, t = lane % 4;
@@ -101,13 +104,13 @@ __global__ void __launch_bounds__(kThreads)
     const auto copy_next = [&] {
       if (ahead < n_steps) {
         begin_step(weight, bias + ahead / steps_of_tile * kTokensOfTile, ahead, ahead_in_tile == 0,
-                   &shared->stages[ahead % kStages]);
+                   &shared->stages[ahead % kOfRing]);
         ++ahead;
         ahead_in_tile = ahead_in_tile + 1 == steps_of_tile ? 0 : ahead_in_tile + 1;
       }
       commit_copies();
     };
-    for (int s = 0; s < kStages - 1; ++s) copy_next();
+    for (int s = 0; s < kOfRing - 1; ++s) copy_next();
     load_rows<kPlanes, kRows>(rows, row0, head.n_dims, hidden);
     for (int r = static_cast<int>(threadIdx.x); r < kRows; r += kThreads)
       shared->targets[r] = row0 + r < rows.n ? rows.targets[row0 + r] : -1;
@@ -117,10 +120,10 @@ __global__ void __launch_bounds__(kThreads)
     for (int64_t tile = 0; tile < tiles; ++tile) {
       float c[kStrips][kTileColumns][4];
       for (int in_tile = 0; in_tile < steps_of_tile; ++in_tile, ++step) {
-        wait_for_copies<kStages - 2>();
+        wait_for_copies<kOfRing - 2>();
         __syncthreads();  // this step's stage is there, and the one before has been used by all
         copy_next();
-        const Stage& stage = shared->stages[step % kStages];
+        const Stage& stage = shared->stages[step % kOfRing];
         if (in_tile == 0) {
 #pragma unroll
           for (int j = 0; j < kTileColumns; ++j) {
@@ -206,28 +209,32 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <int kStrips, int kPlanes>
+template <int kStrips, int kPlanes, int kOfRing = kStages>
 cudaError_t run(const PackedHead& head, const NllRows& rows, float* parts, float* target_logits,
                 cudaStream_t stream) {
   const int64_t n_groups = (rows.n + 32 * kStrips - 1) / (32 * kStrips);
   const int64_t work = n_groups * parts_of(head.n_tokens), most = int64_t{1} << 30;
-  return launch(logits_kernel<kStrips, kPlanes>, static_cast<unsigned>(work < most ? work : most), kThreads,
-                shared_bytes<32 * kStrips>(head.n_dims, kPlanes), stream, head, rows, n_groups, parts,
-                target_logits);
+  return launch(logits_kernel<kStrips, kPlanes, kOfRing>, static_cast<unsigned>(work < most ? work : most),
+                kThreads, shared_bytes<32 * kStrips, kOfRing>(head.n_dims, kPlanes), stream, head, rows,
+                n_groups, parts, target_logits);
 }
 
-// As many rows as shared memory holds: the more, the fewer times weights are read.
+// As many rows as shared memory holds: the more, the fewer times weights are read. How many there are changes
+// no bit. (What does not fit at all, float32 of more than 608 components on sm_86 and sm_89, launch refuses.)
 template <int kPlanes>
 cudaError_t run(const PackedHead& head, const NllRows& rows, float* parts, float* target_logits,
                 cudaStream_t stream) {
-  if (shared_bytes<128>(head.n_dims, kPlanes) <= kMostShared)
+  const size_t most = most_shared_bytes();
+  if (shared_bytes<128>(head.n_dims, kPlanes) <= most)
     return run<4, kPlanes>(head, rows, parts, target_logits, stream);
-  if (shared_bytes<64>(head.n_dims, kPlanes) <= kMostShared)
+  if (shared_bytes<64>(head.n_dims, kPlanes) <= most)
     return run<2, kPlanes>(head, rows, parts, target_logits, stream);
-  return run<1, kPlanes>(head, rows, parts, target_logits, stream);
+  if (shared_bytes<32>(head.n_dims, kPlanes) <= most)
+    return run<1, kPlanes>(head, rows, parts, target_logits, stream);
+  return run<1, kPlanes, kFewStages>(head, rows, parts, target_logits, stream);
 }
 
-static_assert(shared_bytes<32>(kMostDims, 2) <= kMostShared);
+static_assert(shared_bytes<32, kFewStages>(kMostDims, 2) <= kLeastShared);
 
 }  // namespace
 

@@ -11,9 +11,10 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-constexpr double kMostLogit = 0x1p126;  // differences of such logits are finite
-constexpr int64_t kMostForWarp = 2048;  // tokens: then a row is a warp's
-constexpr int kAtOnce = 8;              // logits of a thread that are under way together
+constexpr double kMostLogit = 0x1p126;       // differences of such logits are finite
+constexpr uint32_t kRoundsUp = 0x7F7F8000U;  // bits of the least float32 that is infinity as bfloat16
+constexpr int64_t kMostForWarp = 2048;       // tokens: then a row is a warp's
+constexpr int kAtOnce = 8;                   // logits of a thread that are under way together
 
 template <class T> __device__ __forceinline__ float number(T x);
 template <> __device__ __forceinline__ float number<float>(float x) {
@@ -77,7 +78,7 @@ __global__ void __launch_bounds__(kThreads)
     const double largest = static_cast<double>(__uint_as_float(of_bias)) +
                            static_cast<double>(head.n_dims) * static_cast<double>(__uint_as_float(bits)) *
                                static_cast<double>(__uint_as_float(of_weight));
-    if (finite && largest < kMostLogit) {
+    if (finite && bits < kRoundsUp && of_weight < kRoundsUp && largest < kMostLogit) {
       nll[row] = negative_log(state, target_logits[row]);
     } else {
       nll[row] = __builtin_nanf("");

@@ -30,6 +30,8 @@ inline cudaStream_t stream_at(Address address) {
 /// Throws what CUDA says. `what` names the call.
 inline void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
+  static_cast<void>(
+      cudaGetLastError());  // told now: the next launch shall not find it and be taken for its cause
   if (error == cudaErrorMemoryAllocation) throw std::bad_alloc();  // MemoryError
   throw std::runtime_error(std::string(what) + ": CUDA: " + cudaGetErrorString(error));
 }

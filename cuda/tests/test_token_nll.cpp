@@ -143,6 +143,23 @@ void depths() {  // 128, 64 and 32 rows of a block
   near_float64(problem(3, 20, 1024, Scalar::bfloat16, Scalar::bfloat16), true);
 }
 
+// With less shared memory a block takes fewer rows, or looks less far ahead: the same bits.
+void other_devices() {
+  const int of_sm90 = evtok_emulated_shared_bytes;
+  const std::vector<Problem> problems{problem(40, 140, 1024, Scalar::float32, Scalar::float32),
+                                      problem(40, 140, 300, Scalar::float32, Scalar::float32),
+                                      problem(40, 140, 1024, Scalar::bfloat16, Scalar::bfloat16)};
+  for (const Problem& p : problems) {
+    const std::vector<float> nll = run(p).nll;
+    for (const int kib : {163, 99}) {
+      if (kib == 99 && p.n_dims == 1024 && p.of_rows == Scalar::float32) continue;
+      evtok_emulated_shared_bytes = kib * 1024;
+      CHECK(std::memcmp(run(p).nll.data(), nll.data(), nll.size() * sizeof(float)) == 0);
+      evtok_emulated_shared_bytes = of_sm90;
+    }
+  }
+}
+
 void same_bits_in_every_batch() {
   const Problem p = problem(140, 300, 24, Scalar::float32, Scalar::float32);
   std::vector<float> first;
@@ -175,6 +192,9 @@ void bad_rows() {
     CHECK(result.statuses[kTooLarge].count == 1 && result.statuses[kTooLarge].first == 4);
     CHECK(result.statuses[kWrongTarget].count == 2 && result.statuses[kWrongTarget].first == 5);
   });
+  p.hidden[2] = 0x1.ffp+127F;  // rounds to infinity as bfloat16, although its logits are small
+  for (float& w : p.weight) w *= 1e-30F;
+  CHECK(std::isnan(run(p).nll[0]) && run(p).statuses[kTooLarge].first == 0);
   p.weight[7] = std::numeric_limits<float>::infinity();
   CHECK(run(p).statuses[kNotFinite].count == 5);
 }
@@ -239,6 +259,7 @@ void from_logits() {
 int main() {
   shapes();
   depths();
+  other_devices();
   same_bits_in_every_batch();
   bad_rows();
   sure_tokens_give_zero_or_above();
