@@ -14,8 +14,8 @@ constexpr int64_t kRangeBytes = int64_t{1} << 17;
 constexpr int64_t kBoxCost = 4;
 // Rows that tell whether boxes pay, and rows after which nothing more is counted.
 constexpr int64_t kBoxTrials = 4, kEnoughTrials = 1024;
-// The coarse stage does not pay where it gives up more than one row in so many.
-constexpr int64_t kGivenUp = 4;
+// The coarse stage does not pay where it gives up more than one row in so many; a first few are no sign.
+constexpr int64_t kGivenUp = 16, kFewGivenUp = 4;
 // Fewer rows are not worth a trial.
 constexpr int64_t kBlockWorthTrying = 32;
 
@@ -195,7 +195,7 @@ void BlockSearch<T>::filtered(const T* x, int64_t n_rows, const NeighbourLists<T
 }
 
 template <class T> bool BlockSearch<T>::coarse_pays(const RouteExperience& experience) const {
-  return experience.given_up.load(std::memory_order_relaxed) * kGivenUp <=
+  return (experience.given_up.load(std::memory_order_relaxed) - kFewGivenUp) * kGivenUp <=
          experience.coarse_rows.load(std::memory_order_relaxed);
 }
 

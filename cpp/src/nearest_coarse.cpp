@@ -10,12 +10,13 @@ namespace {
 
 constexpr int32_t kLargest = 63, kShift = 64;
 constexpr double kLaneLimit = 32767;
-constexpr double kLongerRows = 1.25;          // a row may be so much longer than every code
-constexpr int64_t kMostDims = 4096;           // sums of squares stay below 2^31
-constexpr int64_t kFewestGroups = 256;        // groups of a large codebook: small cells, minima in L2
-constexpr int64_t kMostPanels = 16;           // of a group
-constexpr int64_t kLanes = kFilterPanel * 2;  // of 16 bits in a quad of a panel
-constexpr double kMargin = 1 + 1e-9;          // for the rounding of float64 below
+constexpr double kLongerRows = 1.25;              // a row may be so much longer than every code
+constexpr int64_t kMostDims = 4096;               // sums of squares stay below 2^31
+constexpr int64_t kFewestGroups = 256;            // groups of a large codebook: small cells, minima in L2
+constexpr int64_t kMostPanels = 16;               // of a group
+constexpr int64_t kLanes = kFilterPanel * 2;      // of 16 bits in a quad of a panel
+constexpr int64_t kLeastWork = int64_t{1} << 23;  // n_codes n_dims^2: with less, it does not pay (measured)
+constexpr double kMargin = 1 + 1e-9;              // for the rounding of float64 below
 
 // Nearest. What remains is computed exactly, so that any rounding is right.
 int32_t divided(int32_t x, int32_t step) {
@@ -30,7 +31,7 @@ int64_t floor_divided(int64_t a, int64_t b) {
 }  // namespace
 
 template <class T> bool CoarseCodes<T>::worth_building(int64_t n_codes, int64_t n_dims) {
-  return n_dims >= 32 && n_dims <= kMostDims && n_codes >= 1024 && n_codes * n_dims >= (int64_t{1} << 17);
+  return n_dims >= 32 && n_dims <= kMostDims && n_codes >= 1024 && n_codes * n_dims * n_dims >= kLeastWork;
 }
 
 template <class T>
