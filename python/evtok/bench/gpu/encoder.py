@@ -32,7 +32,7 @@ def cases(shape: dict[str, Any], settings: Settings) -> Iterator[Case]:
     n = len(tokens)
     ours = Contestant(
         "evtok",
-        lambda: detector.score(tokens, device="cuda"),  # type: ignore[call-arg,unused-ignore]
+        lambda: detector.score(tokens, device="cuda"),
         *OURS,
     )
     peers = Peers(device, settings.peers)
