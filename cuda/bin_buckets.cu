@@ -40,6 +40,7 @@ int32_t edges_in_company(const std::vector<float>& passing, const BinBuckets& fu
 BinBuckets scaled(float low, float high, int32_t n) {
   BinBuckets f;
   f.n = n;
+  f.last = 8388608.0f + static_cast<float>(n - 1);
   const double scale = (n - 3) / (static_cast<double>(high) - static_cast<double>(low));
   f.scale = static_cast<float>(scale);
   f.offset = static_cast<float>(8388608.0 + 1.0 - static_cast<double>(low) * static_cast<double>(f.scale));

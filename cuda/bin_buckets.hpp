@@ -22,6 +22,7 @@ struct BinBuckets {
   int32_t n = 0;  // of buckets; 0: no table
   int32_t by_bits = 0;
   float scale = 0, offset = 0;  // bucket = round(x * scale + offset - 2^23)
+  float last = 0;               // 2^23 + n - 1
   int32_t lowest = 0;           // of ordered_bits
   int32_t shift = 0;
 };
@@ -41,23 +42,24 @@ EVTOK_FORMULA int32_t ordered_bits(float x) {
   return bits ^ ((bits >> 31) & 0x7FFFFFFF);
 }
 
-/// From 0 to n - 1 for any x; never decreases over the numbers, the infinities included.
-EVTOK_FORMULA int32_t bucket_of(float x, const BinBuckets& b) {
-  if (b.by_bits != 0) {
-    const int32_t key = ordered_bits(x);
-    const uint32_t above =
-        static_cast<uint32_t>(key > b.lowest ? key : b.lowest) - static_cast<uint32_t>(b.lowest);
-    const uint32_t bucket = above >> b.shift, last = static_cast<uint32_t>(b.n - 1);
-    return static_cast<int32_t>(bucket < last ? bucket : last);
-  }
+// Both go from 0 to n - 1 for any x, and never decrease over the numbers, the infinities included.
+EVTOK_FORMULA int32_t bucket_by_bits(float x, const BinBuckets& b) {
+  const int32_t key = ordered_bits(x);
+  const uint32_t above =
+      static_cast<uint32_t>(key > b.lowest ? key : b.lowest) - static_cast<uint32_t>(b.lowest);
+  const uint32_t bucket = above >> b.shift, last = static_cast<uint32_t>(b.n - 1);
+  return static_cast<int32_t>(bucket < last ? bucket : last);
+}
+EVTOK_FORMULA int32_t bucket_by_scale(float x, const BinBuckets& b) {
   // A float32 from 2^23 to 2^24 is an integer: the addition rounds to one, and its bits count up from those
   // of 2^23.
-  constexpr float kIntegers = 8388608.0f;
-  const float place =
-      fminf(fmaxf(fmaf(x, b.scale, b.offset), kIntegers), kIntegers + static_cast<float>(b.n - 1));
+  const float place = fminf(fmaxf(fmaf(x, b.scale, b.offset), 8388608.0f), b.last);
   int32_t bits;
   memcpy(&bits, &place, sizeof bits);
   return bits - 0x4B000000;
+}
+EVTOK_FORMULA int32_t bucket_of(float x, const BinBuckets& b) {
+  return b.by_bits != 0 ? bucket_by_bits(x, b) : bucket_by_scale(x, b);
 }
 
 struct BinBucketTable {

@@ -2,11 +2,10 @@
 //
 // The fast one is for features that are float32 columns, after types or without, combined into one id: 4 rows
 // a thread, loads of 16 bytes, all issued before the first is used; a digit costs one look into a table in
-// shared memory (bin_buckets.hpp) and a comparison. About 12 instructions a feature and object by scaling, 16
-// by bits, so three features and a type take some 45 to 60, of 128 lanes that a multiprocessor issues in a
-// clock: half of what 17 bytes at the rate of the memory leave. A look takes 8 bytes at a random place of 2
-// to 16 KiB, 5 to 6 passes of the banks a warp. What the table cannot decide, and what is flagged, is left to
-// the specification.
+// shared memory (bin_buckets.hpp) and a comparison. Estimated from its PTX: 15 instructions a feature and
+// object by scaling, 18 by bits, so three features and a type take some 60, where 17 bytes at the rate of an
+// H200's memory leave time for 140. A look takes 8 bytes at a random place of 2 to 16 KiB, 5 to 6 passes of
+// the banks a warp. What the table cannot decide, and what is flagged, is left to the specification.
 #include "row_ids.cuh"
 
 #include "row_contribution.cuh"
@@ -120,9 +119,17 @@ __global__ void __launch_bounds__(kFastThreads, 2)
       const RowFeature& f = rows.features[kFirst + k];
       const float value[kRows] = {x[k].x, x[k].y, x[k].z, x[k].w};
       const float lowest = static_cast<float>(f.lowest), highest = static_cast<float>(f.highest);
+      int32_t place[kRows];
+      if (f.buckets.by_bits != 0) {  // one branch for all rows
+#pragma unroll
+        for (int j = 0; j < kRows; ++j) place[j] = bucket_by_bits(value[j], f.buckets);
+      } else {
+#pragma unroll
+        for (int j = 0; j < kRows; ++j) place[j] = bucket_by_scale(value[j], f.buckets);
+      }
 #pragma unroll
       for (int j = 0; j < kRows; ++j) {
-        const Bucket bucket = table[k][bucket_of(value[j], f.buckets)];
+        const Bucket bucket = table[k][place[j]];
         const uint32_t digit = value[j] >= bucket.edge ? bucket.digits >> 16 : bucket.digits & 0xFFFF;
         const bool valid = lowest <= value[j] && value[j] <= highest;
         left[j] = left[j] || !valid || digit == kNoDigit;

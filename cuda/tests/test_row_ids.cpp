@@ -48,8 +48,8 @@ std::vector<std::vector<float>> sets_of_edges() {
   for (int i = 0; i <= 40; ++i) sets.back().push_back(std::exp(0.2f * static_cast<float>(i)));
   sets.emplace_back();
   for (int i = 0; i < 300; ++i) sets.back().push_back(2000 + 0.01f * normal(random));
-  sets.emplace_back(70'000);
-  for (size_t i = 0; i < 70'000; ++i) sets.back()[i] = static_cast<float>(i);
+  sets.emplace_back(66'000);  // more digits than a table holds
+  for (size_t i = 0; i < 66'000; ++i) sets.back()[i] = static_cast<float>(i);
   for (auto& set : sets) std::sort(set.begin(), set.end());
   return sets;
 }
@@ -74,7 +74,7 @@ void the_table_is_the_specification() {
       for (const bool outside_unknown : {false, true}) {
         if (outside_unknown && edges.size() < 2) continue;
         const BinTable<float> t = table_of(edges, right, outside_unknown);
-        for (const int32_t most : {8, 64, 2048}) {
+        for (const int32_t most : {8, 2048}) {
           const auto made = cuda::bin_buckets(t, false, most);
           CHECK(made.function.n >= 1 && made.function.n <= most);
           CHECK(made.buckets.size() == static_cast<size_t>(made.function.n));
@@ -233,7 +233,7 @@ int main() {
   the_table_is_the_specification();
   tables_are_used();
   evtok_test::in_every_order([] {
-    for (const int64_t n : {0, 1, 3, 4, 257, 2048, 2051, 5000}) ids_are_those_of_the_cpu(n);
+    for (const int64_t n : {0, 1, 3, 259, 2051}) ids_are_those_of_the_cpu(n);
   });
   return evtok_test::report();
 }
