@@ -24,3 +24,6 @@ class HostTensors(TorchArrays):
 
     def stream(self) -> int:
         return 0
+
+    def _is_captured(self) -> bool:
+        return False

@@ -113,8 +113,12 @@ class Place:
     def __enter__(self) -> Place:
         self._current = self.package.current()
         self._current.__enter__()
-        self.cuda.use_device(self.package.index)
-        self.stream = self.package.stream()
+        try:
+            self.cuda.use_device(self.package.index)
+            self.stream = self.package.stream()
+        except BaseException:
+            self._current.__exit__(None, None, None)  # `with` does not, for what was not entered
+            raise
         return self
 
     def __exit__(

@@ -70,7 +70,9 @@ def _report(
 ) -> EncodeReport:
     """Make the report of `found`, the statuses on the host; None waits for them."""
     if found is None:
-        place.cuda.synchronize(place.stream)  # the caller's stream may be another one now
+        with place.package.current():  # the caller's device and stream may be others now
+            place.cuda.use_device(place.package.index)  # whose default stream is meant by 0
+            place.cuda.synchronize(place.stream)
         found = place.get(statuses)
     truncated = (0, 0) if cut is None else tuple(int(n) for n in place.get(cut))
     invalid, unknown, _ = rows_of(found[:2])

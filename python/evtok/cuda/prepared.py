@@ -65,4 +65,5 @@ def _drop(owner: int) -> None:
         # A package frees memory for the stream that it was allocated on; work on others may still read it.
         if len(kept.streams) > 1:
             with kept.package.current():
+                kept.cuda.use_device(kept.package.index)
                 kept.cuda.synchronize_device()

@@ -69,8 +69,22 @@ class TorchArrays:
         result: Tensor = self._torch.empty(shape, dtype=getattr(self._torch, dtype), device=self._device)
         return result
 
+    def _is_captured(self) -> bool:
+        return bool(self._torch.cuda.is_current_stream_capturing())
+
     def put(self, array: npt.NDArray[Any]) -> Tensor:
-        """Copy to the device, on the stream."""
+        """Copy to the device, on the stream.
+
+        Raises
+        ------
+        RuntimeError
+            The stream is captured: a graph would read the host's memory again, long after it is gone.
+        """
+        if self._is_captured():
+            raise RuntimeError(
+                "an array of the host cannot be copied while a CUDA graph is captured; call once before, or put it on "
+                "the device"
+            )
         # torch has no tensors of read-only memory; CUDA has read this one when the call returns, for memory that is not
         # pinned is staged. A copy that blocks would wait for all that is queued on the stream.
         host = array if array.flags.writeable else array.copy()
