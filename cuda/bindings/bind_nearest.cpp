@@ -5,6 +5,7 @@
 #include "code_sums.cuh"
 #include "device.hpp"
 #include "nearest.cuh"
+#include "nearest_filter.cuh"
 
 namespace evtok::cuda::bindings {
 namespace {
@@ -65,6 +66,36 @@ void nearest_of(Address x, int64_t n, Address mask, Address codes, int64_t n_cod
         "nearest");
 }
 
+// centre (dims,), fragments (codes,), bias (bias,), longest (1,): filter_sizes says how many numbers each.
+void prepare_filter_of(Address codes, int64_t n_codes, int64_t n_dims, bool dot, Address centre,
+                       Address fragments, Address bias, Address longest, Address stream) {
+  require_codes(n_codes, n_dims);
+  check(prepare_filter(at<const float>(codes), n_codes, n_dims, dot,
+                       {at<float>(centre), at<uint32_t>(fragments), at<float>(bias), at<float>(longest)},
+                       stream_at(stream)),
+        "prepare_filter");
+}
+
+// As nearest_of for one neighbour; rows, slack, minima, counts and lists: memory for scratch_rows rows.
+void nearest_filter_of(Address x, int64_t n, Address mask, Address codes, int64_t n_codes, int64_t n_dims,
+                       int32_t metric, Address panels, Address largest, Address centre, Address fragments,
+                       Address bias, Address longest, Address rows, Address slack, Address minima,
+                       Address counts, Address lists, int64_t scratch_rows, Address ids, Address values,
+                       Address statuses, Address stream) {
+  require_size(n, "n");
+  require_codes(n_codes, n_dims);
+  if (metric < 0 || metric > 2) throw py::value_error("metric: expected 0, 1 or 2");
+  check(nearest_filter(
+            {at<const float>(x), n, at<const uint8_t>(mask)},
+            {at<const float>(codes), n_codes, n_dims, static_cast<Metric>(metric), at<const float>(panels),
+             at<const float>(largest)},
+            {at<float>(centre), at<uint32_t>(fragments), at<float>(bias), at<float>(longest)},
+            {at<uint32_t>(rows), at<float>(slack), at<float>(minima), at<int32_t>(counts), at<float2>(lists)},
+            scratch_rows, {1, at<int32_t>(ids), at<float>(values), nullptr}, at<Status>(statuses),
+            stream_at(stream)),
+        "nearest_filter");
+}
+
 // x (n, n_dims), order (n,) int64, starts (n_codes + 1,) int64, sums (n_codes, n_dims) float64.
 template <class T>
 void code_sums_of(Address x, int64_t n_dims, Address order, Address starts, int64_t n_codes, Address sums,
@@ -106,6 +137,21 @@ void bind_nearest(py::module_& m) {
         return py::make_tuple(sizes.branches, sizes.leaves, sizes.codes, sizes.ids);
       },
       py::arg("n_codes"), py::arg("n_dims"));
+  m.def(
+      "filter_sizes",
+      [](int64_t n_codes, int64_t n_dims) {
+        const FilterSizes sizes(n_codes, n_dims);
+        return py::make_tuple(sizes.dims, sizes.codes, sizes.bias);
+      },
+      py::arg("n_codes"), py::arg("n_dims"));
+  m.def("prepare_filter", &prepare_filter_of, py::arg("codes"), py::arg("n_codes"), py::arg("n_dims"),
+        py::arg("dot"), py::arg("centre"), py::arg("fragments"), py::arg("bias"), py::arg("longest"),
+        py::arg("stream"));
+  m.def("nearest_filter", &nearest_filter_of, py::arg("x"), py::arg("n"), py::arg("mask"), py::arg("codes"),
+        py::arg("n_codes"), py::arg("n_dims"), py::arg("metric"), py::arg("panels"), py::arg("largest"),
+        py::arg("centre"), py::arg("fragments"), py::arg("bias"), py::arg("longest"), py::arg("rows"),
+        py::arg("slack"), py::arg("minima"), py::arg("counts"), py::arg("lists"), py::arg("scratch_rows"),
+        py::arg("ids"), py::arg("values"), py::arg("statuses"), py::arg("stream"));
 }
 
 }  // namespace evtok::cuda::bindings

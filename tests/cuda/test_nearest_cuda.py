@@ -69,6 +69,20 @@ def test_every_route_finds_the_same(gpu, route, case):
     np.testing.assert_array_equal(values[:, 0].view(np.uint32), expected[1].view(np.uint32))
 
 
+@pytest.mark.parametrize("metric", ["l2", "dot"])
+def test_the_filter_of_tensor_cores_leaves_the_decision_to_the_specification(gpu, metric):
+    x, codes = rows_and_codes(12, 260, 18, np.float32, offset=30.0)
+    expected = evtok.nearest(x, codes, metric=metric, return_distance=True)
+    place = Place(x=gpu.put(x))
+    with place:
+        prepared = on_gpu.prepare(place, place.view(codes, "codes", ("float32",)), metric)
+        rows = place.view(gpu.put(x), "x", ("float32",))
+        found = on_gpu.search(place, prepared, rows, with_values=True, route="filter")
+        ids, values = place.get(found.ids), place.get(found.values)
+    np.testing.assert_array_equal(ids[:, 0], expected[0])
+    np.testing.assert_array_equal(values[:, 0].view(np.uint32), expected[1].view(np.uint32))
+
+
 def test_the_order_of_boxes_is_one_of_all_codes():
     for n in (1, 32, 33, 1024, 1025, 5000):
         order = code_order(np.random.default_rng(n).normal(size=(n, 3)).astype(np.float32))

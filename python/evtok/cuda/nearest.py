@@ -17,7 +17,7 @@ from evtok.cuda.code_order import code_order
 from evtok.cuda.prepared import prepared
 
 METRICS = ("l2", "dot", "cosine")  # as the enum of cpp/include/evtok/nearest.hpp counts them
-ROUTES = ("automatic", "every", "tile", "boxes")  # as that of cuda/nearest.cuh
+ROUTES = ("automatic", "every", "tile", "boxes")  # as that of cuda/nearest.cuh; and "filter"
 
 _REASONS = (
     "holds NaN or infinity",
@@ -25,6 +25,11 @@ _REASONS = (
     "is so far from the codes that its distance overflows",
 )
 _FEWEST_IN_BOXES, _MOST_BOX_DIMS = 512, 8
+_FILTERED_DIMS, _FEWEST_FILTERED = (
+    range(17, 4097),
+    256,
+)  # what `tile` does not take, up to the end of the bound
+_FEWEST_FILTERED_ROWS, _SCRATCH_ROWS = 1 << 12, 1 << 17
 _HOLDS_EXACTLY = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
 _INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
 
@@ -37,6 +42,7 @@ class DeviceCodes(NamedTuple):
     panels: View
     largest: View
     boxes: tuple[View, ...]  # branches, leaves, codes in order, their ids; or none
+    filter: tuple[View, ...]  # centre, codes for tensor cores, bias, longest; or none
 
     @property
     def addresses_of_boxes(self) -> tuple[int, ...]:
@@ -70,7 +76,56 @@ def prepare(
         ordering = place.view(order, "order", ("int32",))
         run = getattr(place.cuda, f"prepare_boxes_{codes.dtype}")
         run(codes.address, n_codes, n_dims, ordering.address, *(each.address for each in boxes), place.stream)
-    return DeviceCodes(codes, metric, panels, largest, boxes)
+    return DeviceCodes(codes, metric, panels, largest, boxes, _filter(place, codes, metric))
+
+
+def _filter(place: Place, codes: View, metric: str) -> tuple[View, ...]:
+    n_codes, n_dims = codes.shape
+    if codes.dtype != "float32" or n_dims not in _FILTERED_DIMS or n_codes < _FEWEST_FILTERED:
+        return ()
+    dims, n_words, n_places = place.cuda.filter_sizes(n_codes, n_dims)
+    shapes = ((dims, "float32"), (n_words, "int32"), (n_places, "float32"), (1, "float32"))
+    tables = tuple(place.empty((size,), dtype) for size, dtype in shapes)
+    place.cuda.prepare_filter(
+        codes.address, n_codes, n_dims, metric != "l2", *(each.address for each in tables), place.stream
+    )
+    return tables
+
+
+def _run_filter(
+    place: Place,
+    codes: DeviceCodes,
+    x: View,
+    mask: View | None,
+    ids: View,
+    values: View | None,
+    statuses: View,
+) -> None:
+    """Search through tensor cores; the scratch memory is freed when its work is queued, as torch and CuPy allow."""
+    n_codes, n_dims = codes.codes.shape
+    n = x.size // n_dims
+    dims = codes.filter[0].shape[0]
+    n_rows = min(_SCRATCH_ROWS, max(1, -(-n // 128)) * 128)
+    shapes = ((n_rows * dims // 2, "int32"), (n_rows, "float32"), (n_rows, "float32"), (n_rows, "int32"))
+    scratch = [place.empty((size,), dtype) for size, dtype in (*shapes, (n_rows * 32, "float32"))]
+    place.cuda.nearest_filter(
+        x.address,
+        n,
+        0 if mask is None else mask.address,
+        codes.codes.address,
+        n_codes,
+        n_dims,
+        METRICS.index(codes.metric),
+        codes.panels.address,
+        codes.largest.address,
+        *(each.address for each in codes.filter),
+        *(each.address for each in scratch),
+        n_rows,
+        ids.address,
+        0 if values is None else values.address,
+        statuses.address,
+        place.stream,
+    )
 
 
 def normalised(place: Place, codes: View) -> tuple[View, View]:
@@ -98,6 +153,11 @@ def search(
     ids, statuses = place.empty((n, k), "int32"), place.statuses(4)
     values = place.empty((n, k), x.dtype) if with_values else None
     margin = place.empty((n,), x.dtype) if with_margin else None
+    filtered = bool(codes.filter) and k == 1 and not with_margin
+    if route == "filter" or (route == "automatic" and filtered and n >= _FEWEST_FILTERED_ROWS):
+        assert filtered
+        _run_filter(place, codes, x, mask, ids, values, statuses)
+        return Found(ids, values, margin, statuses)
     run = getattr(place.cuda, f"nearest_{x.dtype}")
     run(
         x.address,
