@@ -46,7 +46,11 @@ def main() -> int:
                 continue
             print(f"==== {name}", flush=True)
             began = time.monotonic()
-            results[name] = section(runner) | {"seconds": round(time.monotonic() - began, 1)}
+            try:
+                found = section(runner)
+            except Exception as error:  # costs no other section
+                found = {"status": f"failed ({type(error).__name__}: {error})"}
+            results[name] = found | {"seconds": round(time.monotonic() - began, 1)}
             text = json.dumps(summary, indent=1, default=str)
             (output / "summary.json").write_text(text + "\n", encoding="utf-8")
             print(f"     {results[name]['status']} after {results[name]['seconds']} s", flush=True)

@@ -41,7 +41,12 @@ def on_gpu(x: Any) -> bool:
         return False
     if kind(x) == "torch":
         return bool(getattr(x, "is_cuda", False))
-    return hasattr(type(x), "__cuda_array_interface__")
+    if not hasattr(type(x), "__cuda_array_interface__"):
+        return False
+    try:  # arrays of JAX have it as a property, which fails where they lie on the host
+        return kind(x) == "cupy" or x.__cuda_array_interface__ is not None
+    except Exception:
+        return False
 
 
 def to_numpy(x: Any, name: str) -> Array:

@@ -60,7 +60,9 @@ def real(package: str) -> Gpu:
         return Gpu(package, library.asarray, library.asnumpy, module.load())
     return Gpu(
         package,
-        lambda x: library.from_numpy(np.ascontiguousarray(x)).cuda(),
+        lambda x: library.from_numpy(
+            np.require(x, requirements=("C", "W"))
+        ).cuda(),  # W: torch warns otherwise
         lambda x: x.cpu().numpy(),
         module.load(),
     )

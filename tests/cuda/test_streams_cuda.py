@@ -142,10 +142,12 @@ def test_p22_a_call_that_raises_no_error_does_not_wait(gpu, call):
     if call is CALLS["encode"]:
         pytest.skip("GpuEvents are checked when they are made, which waits: see the graph")
     given = [gpu.put(x) for x in call.inputs]
-    call.run(*given, on_invalid="sentinel")
     side = torch.cuda.Stream()
-    torch.cuda.synchronize()
     with torch.cuda.stream(side):
+        call.run(
+            *given, on_invalid="sentinel"
+        )  # there: torch takes memory from the driver, for each stream anew
+        torch.cuda.synchronize()
         torch.cuda._sleep(DELAY)
         call.run(*given, on_invalid="sentinel")
         waited = side.query()

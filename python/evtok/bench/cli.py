@@ -59,7 +59,7 @@ def bench(
     earlier = None if old is None else document.read(old)
     n_threads = threads or _core.default_threads()
     if device == "cuda":
-        run = _run_on_gpu(chosen, shape, n_threads, peers, rounds)
+        run = _run_on_gpu(chosen, shape, n_threads, peers, rounds, output)
     else:
         run = _run(chosen, shape, registry.Settings(n_threads, peers, data), rounds)
     if output is not None:
@@ -94,9 +94,17 @@ def _run(chosen: list[str], shape: str | None, settings: Any, rounds: int | None
 
 
 def _run_on_gpu(
-    chosen: list[str], shape: str | None, threads: int, peers: bool, rounds: int | None
+    chosen: list[str],
+    shape: str | None,
+    threads: int,
+    peers: bool,
+    rounds: int | None,
+    output: Path | None,
 ) -> dict[str, Any]:
-    """Run on a GPU; a row that fails is said to have failed, and costs no other."""
+    """Run on a GPU; a row that fails is said to have failed, and costs no other.
+
+    The document is written after each row: a run that its time limit ends has measured what it has.
+    """
     from evtok.bench import document, machine, registry
     from evtok.bench.gpu import device as gpu
     from evtok.bench.gpu import facts as gpu_facts
@@ -107,12 +115,13 @@ def _run_on_gpu(
     for line in gpu_facts.lines(facts["gpu"], before):
         print(line, flush=True)
     settings = registry.Settings(threads, peers, device=device)
-    rows = [
-        _printed(row)
-        for benchmark in chosen
-        for row in gpu_rows.measured(benchmark, settings, shape, rounds=rounds)
-    ]
     versions = machine.versions() | gpu_facts.versions()
+    rows = []
+    for benchmark in chosen:
+        for row in gpu_rows.measured(benchmark, settings, shape, rounds=rounds):
+            rows.append(_printed(row))
+            if output is not None:
+                document.write(output, document.make(facts, versions, [before], rows))
     return document.make(facts, versions, [before, gpu_facts.rates(device)], rows)
 
 

@@ -47,8 +47,10 @@ def make(
 
 
 def write(path: str | os.PathLike[str], document: dict[str, Any]) -> None:
-    """Write a document; its folder must exist."""
-    Path(path).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    """Write a document, whole or not at all; its folder must exist."""
+    beside = Path(path).with_name(Path(path).name + ".new")
+    beside.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    beside.replace(path)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -32,7 +32,9 @@ class CupyArrays:
 
     def stream(self) -> int:
         """Return the address of the stream that CuPy queues its work on."""
-        return int(self._cupy.cuda.get_current_stream().ptr)
+        # Kept: a stream ends with its object, and a report that is read later waits for it.
+        self._stream = self._cupy.cuda.get_current_stream()
+        return int(self._stream.ptr)
 
     def plain(self, x: Any, name: str) -> Any:
         """Return `x` as a contiguous CuPy array in native byte order; CuPy waits for the stream of another producer."""

@@ -87,6 +87,8 @@ def normalise_codes(codes: Tensor) -> Tensor:
 
 def look_up(codes: Tensor, ids: Tensor) -> Tensor:
     """Return the codes (..., D) of ids (...): zeros for -1, NaN for what is no id."""
+    if not codes.shape[0]:  # no id is right, and taking a row would be an assert of the device
+        raise ValueError(f"codes: expected shape (K, D) with at least one code, got {tuple(codes.shape)}")
     flat = ids.reshape(-1)
     rows = codes.detach().index_select(0, flat.clamp(0, codes.shape[0] - 1))
     rows.masked_fill_((flat == -1).unsqueeze(-1), 0)
