@@ -328,6 +328,43 @@ def nearest_float64(
     route: int,
     stream: int,
 ) -> None: ...
+def filter_sizes(n_codes: int, n_dims: int) -> tuple[int, int, int]: ...
+def prepare_filter(
+    codes: int,
+    n_codes: int,
+    n_dims: int,
+    dot: bool,
+    centre: int,
+    fragments: int,
+    bias: int,
+    longest: int,
+    stream: int,
+) -> None: ...
+def nearest_filter(
+    x: int,
+    n: int,
+    mask: int,
+    codes: int,
+    n_codes: int,
+    n_dims: int,
+    metric: int,
+    panels: int,
+    largest: int,
+    centre: int,
+    fragments: int,
+    bias: int,
+    longest: int,
+    rows: int,
+    slack: int,
+    minima: int,
+    counts: int,
+    lists: int,
+    scratch_rows: int,
+    ids: int,
+    values: int,
+    statuses: int,
+    stream: int,
+) -> None: ...
 def code_sums_float32(
     x: int,
     n_dims: int,
