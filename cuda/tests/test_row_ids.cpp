@@ -233,7 +233,7 @@ int main() {
   the_table_is_the_specification();
   tables_are_used();
   evtok_test::in_every_order([] {
-    for (const int64_t n : {0, 1, 3, 259, 2051}) ids_are_those_of_the_cpu(n);
+    for (const int64_t n : {0, 3, 259, 2051}) ids_are_those_of_the_cpu(n);
   });
   return evtok_test::report();
 }

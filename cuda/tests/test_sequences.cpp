@@ -122,11 +122,12 @@ template <class I> void faults_are_those_of_the_cpu() {
 }  // namespace
 
 int main() {
+  sequences_are_those_of_the_cpu<float>(1030, 8, false);  // two blocks of the prefix sum
   evtok_test::in_every_order([] {
-    for (const size_t n_events : {0, 1, 1030}) sequences_are_those_of_the_cpu<float>(n_events, 8, false);
+    for (const size_t n_events : {0, 1, 40}) sequences_are_those_of_the_cpu<float>(n_events, 8, false);
     sequences_are_those_of_the_cpu<double>(9, 8, false);
-    sequences_are_those_of_the_cpu<float>(11, 60, true);
-    sequences_are_those_of_the_cpu<double>(11, 60, true);
+    sequences_are_those_of_the_cpu<float>(4, 60, true);
+    sequences_are_those_of_the_cpu<double>(4, 60, true);
     faults_are_those_of_the_cpu<int32_t>();
     faults_are_those_of_the_cpu<uint32_t>();
     faults_are_those_of_the_cpu<int64_t>();
