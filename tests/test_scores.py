@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -210,3 +211,20 @@ def test_p37_truncations_and_flips_of_the_file(tmp_path):
         assert found.score.tobytes() == expected.score.tobytes()
         assert found.entry.tobytes() == expected.entry.tobytes()
         assert found.file.tolist() == expected.file.tolist()
+
+
+def test_p37_names_that_are_no_text_any_more(tmp_path):
+    path = _write(tmp_path / "s.parquet")
+    data, expected = path.read_bytes(), evtok.Scores.read(path)
+    causes = set()
+    for name in (b"a.root", b"weight"):
+        for found in re.finditer(name, data):
+            path.write_bytes(data[: found.start()] + b"\xeb" + data[found.start() + 1 :])
+            try:
+                same = evtok.Scores.read(path)
+            except ShardError as error:
+                causes.add(type(error.__cause__))
+            else:  # statistics of a column, which nobody reads
+                assert same.file.tolist() == expected.file.tolist()
+                assert list(same.fields) == list(expected.fields)
+    assert UnicodeDecodeError in causes

@@ -75,12 +75,12 @@ class Scores:
                 file = _parquet(opened, where)
                 facts = _facts(file, where)
                 table = file.read()
-        except (pa.ArrowException, OSError) as error:
+            columns = {name: table.column(name).to_numpy() for name in table.column_names if name != FILE}
+            file_index = _file_index(table.column(FILE), facts, where)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of altered names
             if isinstance(error, OSError) and error.errno is not None:
                 raise ShardError(f"{where}: cannot read it: {describe(error)}") from error
             raise ShardError(f"{where}: truncated or altered ({error}); run the job again") from error
-        columns = {name: table.column(name).to_numpy() for name in table.column_names if name != FILE}
-        file_index = _file_index(table.column(FILE), facts, where)
         if not np.isfinite(columns[COLUMN]).all():
             raise ShardError(f"{where}: holds a score that is not finite; evtok did not write it")
         if verify:
