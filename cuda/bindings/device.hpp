@@ -33,7 +33,11 @@ inline void check(cudaError_t error, const char* what) {
   static_cast<void>(
       cudaGetLastError());  // told now: the next launch shall not find it and be taken for its cause
   if (error == cudaErrorMemoryAllocation) throw std::bad_alloc();  // MemoryError
-  throw std::runtime_error(std::string(what) + ": CUDA: " + cudaGetErrorString(error));
+  const char* hint =
+      error == cudaErrorInitializationError
+          ? " (was this process forked from one that used CUDA? start processes by 'spawn' or 'forkserver')"
+          : "";
+  throw std::runtime_error(std::string(what) + ": CUDA: " + cudaGetErrorString(error) + hint);
 }
 
 inline void require_size(int64_t n, const char* name) {

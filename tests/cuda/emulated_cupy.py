@@ -84,6 +84,10 @@ class ndarray:
 
 class Stream:
     ptr = 0
+    capturing = False
+
+    def is_capturing(self) -> bool:
+        return Stream.capturing
 
 
 def asarray(x: Any) -> ndarray:

@@ -27,3 +27,6 @@ class HostTensors(TorchArrays):
 
     def _is_captured(self) -> bool:
         return False
+
+    def put(self, array: Any) -> Any:
+        return super().put(array).clone()  # a device has memory of its own

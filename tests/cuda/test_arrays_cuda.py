@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import weakref
 
+import emulated_cupy
 import numpy as np
 import pytest
 
 import evtok
+import evtok.scoring
 from evtok import _arrays
 from evtok.cuda.arrays import Place
 
@@ -58,3 +61,20 @@ def test_a_stream_lives_as_long_as_what_waits_for_it(gpu, monkeypatch):
     del place
     gc.collect()
     assert streams[-1]() is None
+
+
+def test_no_memory_of_the_host_is_captured_into_a_graph(gpu, monkeypatch):
+    if gpu.name != "emulated":
+        pytest.skip("counts on the stand-in for CuPy")
+    x = gpu.put(np.zeros(4, np.float32))
+    monkeypatch.setattr(emulated_cupy.Stream, "capturing", True)
+    with pytest.raises(
+        RuntimeError, match="array of the host cannot be copied while a CUDA graph is captured"
+    ):
+        evtok.digitize(x, [1.0])
+
+
+def test_a_prepared_head_is_not_pickled():
+    """On a GPU it would be an empty shell in another process."""
+    with pytest.raises(TypeError, match="send the weights"):
+        pickle.dumps(evtok.scoring.TokenHead(np.zeros((3, 2), np.float32)))

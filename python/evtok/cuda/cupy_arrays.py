@@ -11,6 +11,15 @@ import numpy.typing as npt
 from evtok._optional import require
 
 
+def refuse_capture(captured: bool) -> None:
+    """Raise where a graph is captured that would read the host's memory again, long after it is gone."""
+    if captured:
+        raise RuntimeError(
+            "an array of the host cannot be copied while a CUDA graph is captured; call once before, or put it on the "
+            "device"
+        )
+
+
 class CupyArrays:
     """Arrays on one device; see `evtok.cuda.arrays.Package`."""
 
@@ -63,7 +72,14 @@ class CupyArrays:
         return self._cupy.empty(shape, dtype)
 
     def put(self, array: npt.NDArray[Any]) -> Any:
-        """Copy to the device, on the stream."""
+        """Copy to the device, on the stream.
+
+        Raises
+        ------
+        RuntimeError
+            The stream is captured.
+        """
+        refuse_capture(bool(self._cupy.cuda.get_current_stream().is_capturing()))
         return self._cupy.asarray(array)
 
     def get(self, x: Any) -> npt.NDArray[Any]:

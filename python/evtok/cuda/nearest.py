@@ -236,7 +236,9 @@ def nearest(
             )
         codes = of_codebook(codebook, wanted, place)
         rows = place.view(
-            x if stored == wanted.name else place.package.cast(x, wanted.name), "x", (wanted.name,)
+            x if stored == wanted.name else place.package.cast(place.package.plain(x, "x"), wanted.name),
+            "x",
+            (wanted.name,),
         )
         shape = rows.shape[:-1]
         flags = None if mask is None else _flags(place, mask, shape)

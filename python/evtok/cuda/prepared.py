@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -64,6 +65,7 @@ def _drop(owner: int) -> None:
     for kept in _kept.pop(owner, {}).values():
         # A package frees memory for the stream that it was allocated on; work on others may still read it.
         if len(kept.streams) > 1:
-            with kept.package.current():
+            # This may run at any moment: in a forked child, where CUDA is gone, or while some thread captures a graph.
+            with contextlib.suppress(RuntimeError), kept.package.current():
                 kept.cuda.use_device(kept.package.index)
                 kept.cuda.synchronize_device()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evtok._optional import require
+from evtok.cuda.cupy_arrays import refuse_capture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,13 +79,9 @@ class TorchArrays:
         Raises
         ------
         RuntimeError
-            The stream is captured: a graph would read the host's memory again, long after it is gone.
+            The stream is captured.
         """
-        if self._is_captured():
-            raise RuntimeError(
-                "an array of the host cannot be copied while a CUDA graph is captured; call once before, or put it on "
-                "the device"
-            )
+        refuse_capture(self._is_captured())
         # torch has no tensors of read-only memory; CUDA has read this one when the call returns, for memory that is not
         # pinned is staged. A copy that blocks would wait for all that is queued on the stream.
         host = array if array.flags.writeable else array.copy()

@@ -103,6 +103,9 @@ class TokenHead:
         self._kernel = _core.TokenHead(weights, biases, threads or 0)
         self.n_tokens, self.n_dims = weights.shape
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a TokenHead is not pickled or copied; send the weights, and make it anew there")
+
     def nll(
         self,
         hidden: Any,
