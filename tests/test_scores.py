@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import evtok
+from evtok import scores as evtok_scores
 from evtok.errors import EvtokError, ShardError
 from evtok.jobs.record import Counts
 from evtok.jobs.score_file import KEY, Part, ScoredInput, ScoreFacts
@@ -228,3 +229,13 @@ def test_p37_names_that_are_no_text_any_more(tmp_path):
                 assert same.file.tolist() == expected.file.tolist()
                 assert list(same.fields) == list(expected.fields)
     assert UnicodeDecodeError in causes
+
+
+def test_p37_places_outside_of_the_names(tmp_path):
+    """As a flipped bit in a page without a checksum leaves them."""
+    path = _write(tmp_path / "s.parquet")
+    facts = evtok.Scores.read(path).facts
+    places = pa.array([0] * 50 + [1] * 19 + [7], pa.int32())
+    altered = pa.DictionaryArray.from_arrays(places, pa.array(["a.root", "b.root"]), safe=False)
+    with pytest.raises(ShardError, match="its column 'file' is not that of its parts"):
+        evtok_scores._file_index(pa.chunked_array([altered]), facts, path)

@@ -146,7 +146,7 @@ class Scores:
 def _parquet(opened: Any, where: Path) -> Any:
     pa = require("pyarrow", extra="io")
     try:
-        return require("pyarrow.parquet", extra="io").ParquetFile(opened)
+        return require("pyarrow.parquet", extra="io").ParquetFile(opened, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise ShardError(
             f"{where}: expected a file of scores (Parquet), got something else: {error}"
@@ -184,7 +184,9 @@ def _file_index(column: Any, facts: ScoreFacts, where: Path) -> npt.NDArray[np.i
     for chunk in column.chunks:
         known = np.array(chunk.dictionary.to_pylist(), object)
         wanted = paths[expected[start : start + len(chunk)]]
-        if chunk.null_count or not np.array_equal(known[chunk.indices.to_numpy()], wanted):
+        places = np.zeros(0, np.int32) if chunk.null_count else chunk.indices.to_numpy()
+        inside = len(places) == len(wanted) and bool(((places >= 0) & (places < len(known))).all())
+        if not inside or not np.array_equal(known[places], wanted):
             raise ShardError(f"{where}: its column 'file' is not that of its parts; the file was altered")
         start += len(chunk)
     expected.flags.writeable = False
