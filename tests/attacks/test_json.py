@@ -15,7 +15,7 @@ from evtok.io import load_schema
 from evtok.jobs.documents import unseal
 from evtok.jobs.score_file import ScoreFacts
 from evtok.report import samples
-from evtok.report.score_report import _require_replaceable
+from evtok.report.of_scores import _require_replaceable
 from evtok.tokenizers import BinnedTokenizer, Feature, Uniform, load_tokenizer
 
 HOSTILE = {

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evtok.report.samples import Process
-    from evtok.report.score_report import score_report
-    from evtok.report.token_report import Step, token_report
+    from evtok.report.of_scores import score_report
+    from evtok.report.of_tokens import Step, token_report
 
 # Imported when a name is first used: the page of a job needs none of them.
 _HOMES = {
     "Process": "evtok.report.samples",
-    "Step": "evtok.report.token_report",
-    "score_report": "evtok.report.score_report",
-    "token_report": "evtok.report.token_report",
+    "Step": "evtok.report.of_tokens",
+    "score_report": "evtok.report.of_scores",
+    "token_report": "evtok.report.of_tokens",
 }
 
 __all__ = ["Process", "Step", "score_report", "token_report"]
@@ -34,7 +34,6 @@ def __getattr__(name: str) -> Any:
     """Import a public name from its home when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'evtok.report' has no attribute {name!r}")
-    home = import_module(_HOMES[name])
-    # All of that home at once: to import it has put the module where a function of the same name belongs.
-    globals().update({one: getattr(home, one) for one, place in _HOMES.items() if place == _HOMES[name]})
-    return globals()[name]
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
