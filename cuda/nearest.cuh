@@ -5,7 +5,8 @@
 //   tile   a thread takes rows, codes pass by in shared memory: one neighbour of few dimensions, many rows
 //   boxes  a warp takes a row and leaves out boxes of codes whose exact lower bound is above what it has: l2
 //          of few dimensions and many codes
-// and a fourth in nearest_filter.cuh, where tensor cores leave out most codes: one neighbour of many dimensions.
+// and a fourth in nearest_filter.cuh, where tensor cores leave out most codes: one neighbour of many
+// dimensions.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -83,7 +83,11 @@ def test_p46_of_a_url_with_a_signature_is_warned() -> None:
         with pytest.warns(UserWarning, match="keep them to yourself") as warned:
             expand(f"https://host/x.root?{query}")
         assert "hunter2" not in str(warned[0].message)
-    for url in ("https://host/x.root?design=1&monkey=2&signed=3", "abfs://box@account/x.root", "root://me@host//x.root"):
+    for url in (
+        "https://host/x.root?design=1&monkey=2&signed=3",
+        "abfs://box@account/x.root",
+        "root://me@host//x.root",
+    ):
         assert [one.path for one in expand(url)] == [url]
 
 

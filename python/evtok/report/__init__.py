@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evtok.report.samples import Process
     from evtok.report.of_scores import score_report
     from evtok.report.of_tokens import Step, token_report
+    from evtok.report.samples import Process
 
 # Imported when a name is first used: the page of a job needs none of them.
 _HOMES = {
