@@ -78,8 +78,8 @@ class Detector(ABC):
         """Make the detector from the content of its artefact, trusting nothing."""
 
     def _score_on_gpu(self, data: Any, threads: int) -> npt.NDArray[np.float32]:
-        """Return what `_score` returns, by torch on its current GPU."""
-        raise NotImplementedError
+        """Return what `_score` returns, by torch on its current GPU; for kinds that have "cuda" among `DEVICES`."""
+        raise NotImplementedError(f"{type(self).__name__}: names 'cuda' in DEVICES, and has no _score_on_gpu")
 
     def _lacks(self, backend: Literal["native", "torch"]) -> str:
         """Say why this detector, with its settings, cannot score with one of the `BACKENDS`; "" where it can."""
