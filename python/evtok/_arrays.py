@@ -45,7 +45,12 @@ def on_gpu(x: Any) -> bool:
         return False
     try:  # arrays of JAX have it as a property, which fails where they lie on the host
         return kind(x) == "cupy" or x.__cuda_array_interface__ is not None
-    except (AttributeError, RuntimeError, TypeError, ValueError):  # then NumPy says what is wrong, if anything is
+    except (
+        AttributeError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ):  # then NumPy says what is wrong, if anything is
         return False
 
 
