@@ -2,6 +2,7 @@
 // events.
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <limits>
 #include <optional>
 #include <string>
@@ -9,10 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include <pybind11/stl.h>
+
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "evtok/float_environment.hpp"
 #include "evtok/offsets.hpp"
+#include "evtok/parallel.hpp"
 #include "evtok/stream_out.hpp"
 #include "evtok/tokenize.hpp"
 
@@ -115,15 +119,20 @@ public:
     rows_.seen = keep(seen);
     rows_.n_seen = seen.shape(0);
   }
-  void set_offsets(const In<int64_t>& offsets) {
+  void set_offsets(const In<int64_t>& offsets, int threads) {
     require_1d(offsets, "offsets");
     if (offsets.shape(0) < 1) throw py::value_error("offsets: expected at least one value, got none");
     const int64_t* starts = offsets.data();
     const int64_t n_events = offsets.shape(0) - 1;
-    OffsetsCheck check;
+    OffsetsCheck check{OffsetsFault::none, -1, 0};
     {
       const py::gil_scoped_release release;  // raw pointers only from here
-      check = check_offsets(starts, n_events, n_rows_, n_rows_);
+      std::atomic<bool> faulty{starts[0] < 0};
+      parallel_for(n_events, 1 << 16, threads, [&](int64_t begin, int64_t end) {
+        if (check_offsets(starts + begin, end - begin, n_rows_, n_rows_).fault != OffsetsFault::none)
+          faulty = true;
+      });
+      if (faulty) check = check_offsets(starts, n_events, n_rows_, n_rows_);  // the first fault, in order
     }
     // They were good when the events were made, but their owner can have written to them since.
     if (check.fault != OffsetsFault::none || starts[0] != 0 || starts[n_events] != n_rows_)
@@ -153,10 +162,10 @@ public:
   }
 
   /// Sequences around the objects: (out_offsets, ids, statistics). `before` and `after` hold ints and int32
-  /// arrays.
+  /// arrays. The ids are a new array, or the first values of `given` (n,).
   template <class T>
   py::tuple sequences(const py::list& before, const py::list& after, const py::object& sort_by,
-                      int64_t max_objects, int threads) {
+                      int64_t max_objects, int threads, std::optional<Out<T>> given) {
     check_ready();
     if (rows_.offsets == nullptr) throw py::value_error("sequences: set_offsets comes first");
     SequencePlan plan;
@@ -181,9 +190,10 @@ public:
       counts = sequence_offsets(rows_.offsets, n_events, rows_.width(), plan, filled);
     }
     const int64_t* starts = out_offsets.data();
-    Out<T> out(starts[n_events]);
+    const int64_t n_ids = starts[n_events];
+    Out<T> out = given ? first_values(*given, n_ids) : Out<T>(n_ids);
     T* place = out.mutable_data();
-    const bool stream = worth_streaming(starts[n_events] * static_cast<int64_t>(sizeof(T)));
+    const bool stream = worth_streaming(n_ids * static_cast<int64_t>(sizeof(T)));
     RowStatistics statistics;
     {
       const py::gil_scoped_release release;  // raw pointers only from here
@@ -196,6 +206,16 @@ public:
   }
 
 private:
+  /// The first n values of `out`, as an array that holds on to it.
+  template <class T> static Out<T> first_values(Out<T>& out, int64_t n) {
+    require_1d(out, "out");
+    T* place = output_1d(out, "out", out.shape(0));
+    if (out.shape(0) < n)
+      throw py::value_error("out: has room for " + std::to_string(out.shape(0)) + " ids, and there are " +
+                            std::to_string(n));
+    return Out<T>({n}, {static_cast<py::ssize_t>(sizeof(T))}, place, out);
+  }
+
   template <class T> const T* keep(const py::array_t<T, py::array::c_style>& a) {
     kept_.push_back(a);  // the program borrows pointers, so it holds the arrays
     return a.data();
@@ -289,12 +309,14 @@ void bind_tokenize(py::module_& m) {
            py::arg("unknown"))
       .def("set_ranks", &RowProgram::set_ranks, py::arg("ranks").noconvert())
       .def("set_seen", &RowProgram::set_seen, py::arg("seen").noconvert())
-      .def("set_offsets", &RowProgram::set_offsets, py::arg("offsets").noconvert())
+      .def("set_offsets", &RowProgram::set_offsets, py::arg("offsets").noconvert(), py::arg("threads") = 1)
       .def("ids", &RowProgram::ids, py::arg("out").noconvert(), py::arg("threads"))
       .def("sequences_int32", &RowProgram::sequences<int32_t>, py::arg("before"), py::arg("after"),
-           py::arg("sort_by"), py::arg("max_objects"), py::arg("threads"))
+           py::arg("sort_by"), py::arg("max_objects"), py::arg("threads"),
+           py::arg("out").noconvert() = py::none())
       .def("sequences_uint16", &RowProgram::sequences<uint16_t>, py::arg("before"), py::arg("after"),
-           py::arg("sort_by"), py::arg("max_objects"), py::arg("threads"));
+           py::arg("sort_by"), py::arg("max_objects"), py::arg("threads"),
+           py::arg("out").noconvert() = py::none());
 }
 
 }  // namespace evtok::bindings

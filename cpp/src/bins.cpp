@@ -94,7 +94,7 @@ template <class T>
 BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
     : edges_(edges, edges + checked_count(n_edges)), kernel_(accumulate_bins_for<T>(isa)),
       sum_(sum_bins_for<T>(isa)) {
-  const FloatEnvironment environment;  // coarse32 and fine32 are rounded here
+  const FloatEnvironment environment;  // coarse32, fine32 and the grid are rounded here
   table_ = BinTable<T>{};
   table_.edges = edges_.data();
   table_.n_edges = static_cast<int32_t>(n_edges);
@@ -109,6 +109,8 @@ BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
   if (lanes == 0 || n_fine > kMaxFine) return;
   table_.lanes = static_cast<int32_t>(lanes);
   table_.n_fine = static_cast<int32_t>(n_fine);
+  if constexpr (std::is_same_v<T, float>)
+    if (isa == Isa::avx2) table_.grid = fit_bin_grid(edges_.data(), n_edges);
   if (std::is_same_v<T, double> && isa == Isa::avx2) {
     lay_out(coarse32_, fine32_);
     table_.coarse32 = coarse32_.data();

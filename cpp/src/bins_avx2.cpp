@@ -1,4 +1,5 @@
-// Bin search with AVX2: 8 lanes in two levels. float64 is searched in float32 first: see BinTable::coarse32.
+// Bin search with AVX2: 8 lanes, on a straight line where edges are regular, else in two levels. float64 is
+// searched in float32 first: see BinTable::coarse32.
 #include <immintrin.h>
 
 #include "evtok/bins.hpp"
@@ -69,36 +70,94 @@ EVTOK_INSIDE bool finish(const T* x, int64_t i, int64_t n, const BinTable<T>& t,
   return clean;
 }
 
-// `kPassed` is the ordered comparison that holds where x has passed an edge.
-template <int kPassed, Mode kMode, bool kClamp>
+constexpr int kVectors =
+    4;  // of 8 values each, in flight together: it hides the latency of permutations and sums
+
+// The codes of 32 values by the search in two levels; of NaN, any. `kPassed` is the ordered comparison that
+// holds where x has passed an edge.
+template <int kPassed>
+EVTOK_INSIDE void search(const __m256 (&value)[kVectors], const BinTable<float>& t,
+                         __m256i (&code)[kVectors]) {
+  __m256i bucket[kVectors];
+  for (int v = 0; v < kVectors; ++v) bucket[v] = _mm256_setzero_si256();
+  for (int b = 0; b < 7; ++b) {
+    const __m256 edge = _mm256_broadcast_ss(t.coarse + b);
+    for (int v = 0; v < kVectors; ++v)
+      bucket[v] = _mm256_sub_epi32(bucket[v], _mm256_castps_si256(_mm256_cmp_ps(value[v], edge, kPassed)));
+  }
+  const __m256i width = _mm256_set1_epi32(t.n_fine + 1);
+  for (int v = 0; v < kVectors; ++v) code[v] = _mm256_mullo_epi32(bucket[v], width);
+  for (int f = 0; f < t.n_fine; ++f) {
+    const __m256 edges = _mm256_loadu_ps(t.fine + 8 * f);
+    for (int v = 0; v < kVectors; ++v) {
+      const __m256 edge = _mm256_permutevar8x32_ps(edges, bucket[v]);
+      code[v] = _mm256_sub_epi32(code[v], _mm256_castps_si256(_mm256_cmp_ps(value[v], edge, kPassed)));
+    }
+  }
+}
+
+// approximate_log2 of 32 values.
+EVTOK_INSIDE void logarithms(const __m256 (&value)[kVectors], __m256 (&result)[kVectors]) {
+  __m256 m[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    m[v] = _mm256_or_ps(_mm256_and_ps(value[v], _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFF))),
+                        _mm256_set1_ps(1));
+    result[v] = _mm256_set1_ps(kLog2Polynomial[0]);
+  }
+  for (int i = 1; i < 7; ++i) {
+    const __m256 coefficient = _mm256_set1_ps(kLog2Polynomial[i]);
+    for (int v = 0; v < kVectors; ++v) result[v] = _mm256_fmadd_ps(result[v], m[v], coefficient);
+  }
+  for (int v = 0; v < kVectors; ++v) {
+    const __m256 bits = _mm256_cvtepi32_ps(_mm256_castps_si256(value[v]));
+    result[v] = _mm256_fmadd_ps(bits, _mm256_set1_ps(0x1p-23F), result[v]);
+  }
+}
+
+// The codes of 32 values on regular edges (bin_grid.hpp); false where an edge has to decide one of them.
+template <Spacing kSpacing>
+EVTOK_INSIDE bool place_on_grid(const __m256 (&value)[kVectors], const BinTable<float>& t,
+                                __m256i (&code)[kVectors]) {
+  const __m256 scale = _mm256_set1_ps(t.grid.scale), shift = _mm256_set1_ps(t.grid.shift);
+  const __m256i remainder = _mm256_set1_epi32(kCell - 1), undecided = _mm256_set1_epi32(t.grid.undecided);
+  const __m256i most = _mm256_set1_epi32(t.n_edges);
+  __m256 line[kVectors];
+  __m256i decided = _mm256_set1_epi32(-1);
+  if (kSpacing == Spacing::logarithmic)
+    logarithms(value, line);
+  else
+    for (int v = 0; v < kVectors; ++v) line[v] = value[v];
+  for (int v = 0; v < kVectors; ++v) {
+    const __m256i place = _mm256_cvtps_epi32(_mm256_fmadd_ps(line[v], scale, shift));
+    decided = _mm256_and_si256(decided, _mm256_cmpgt_epi32(_mm256_and_si256(place, remainder), undecided));
+    const __m256i cell = _mm256_srai_epi32(place, kCellBits);
+    code[v] = _mm256_min_epi32(_mm256_max_epi32(cell, _mm256_setzero_si256()), most);
+  }
+  return all_set(decided);
+}
+
+template <int kPassed, Mode kMode, bool kClamp, Spacing kSpacing>
 EVTOK_INSIDE bool search_f32(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
                              int32_t* accumulator) {
-  constexpr int kVectors = 4;  // in flight together, to hide the latency of the permutations
   const Rest rest(t, fresh);
-  const __m256i width = _mm256_set1_epi32(t.n_fine + 1);
   const __m256 lowest = _mm256_set1_ps(t.lowest), highest = _mm256_set1_ps(t.highest);
+  // On a uniform grid, what is not finite is never decided.
+  const bool decided_is_valid =
+      kSpacing == Spacing::uniform && t.lowest == -__FLT_MAX__ && t.highest == __FLT_MAX__;
   __m256i clean = _mm256_set1_epi32(-1);
   int64_t i = 0;
   for (; i + 8 * kVectors <= n; i += 8 * kVectors) {
     __m256 value[kVectors];
-    __m256i bucket[kVectors], code[kVectors];
-    for (int v = 0; v < kVectors; ++v) {
-      value[v] = _mm256_loadu_ps(x + i + 8 * v);
-      bucket[v] = _mm256_setzero_si256();
-    }
-    for (int b = 0; b < 7; ++b) {
-      const __m256 edge = _mm256_broadcast_ss(t.coarse + b);
+    __m256i code[kVectors];
+    for (int v = 0; v < kVectors; ++v) value[v] = _mm256_loadu_ps(x + i + 8 * v);
+    const bool decided = kSpacing != Spacing::irregular && place_on_grid<kSpacing>(value, t, code);
+    if (kMode != Mode::codes && decided && decided_is_valid) {
       for (int v = 0; v < kVectors; ++v)
-        bucket[v] = _mm256_sub_epi32(bucket[v], _mm256_castps_si256(_mm256_cmp_ps(value[v], edge, kPassed)));
+        clean = _mm256_and_si256(
+            clean, contribute<kMode, kClamp>(code[v], _mm256_set1_epi32(-1), rest, accumulator + i + 8 * v));
+      continue;
     }
-    for (int v = 0; v < kVectors; ++v) code[v] = _mm256_mullo_epi32(bucket[v], width);
-    for (int f = 0; f < t.n_fine; ++f) {
-      const __m256 edges = _mm256_loadu_ps(t.fine + 8 * f);
-      for (int v = 0; v < kVectors; ++v) {
-        const __m256 edge = _mm256_permutevar8x32_ps(edges, bucket[v]);
-        code[v] = _mm256_sub_epi32(code[v], _mm256_castps_si256(_mm256_cmp_ps(value[v], edge, kPassed)));
-      }
-    }
+    if (!decided) search<kPassed>(value, t, code);
     for (int v = 0; v < kVectors; ++v) {
       __m256i valid = code[v];
       if (kMode != Mode::codes)
@@ -137,7 +196,6 @@ EVTOK_INSIDE __m256i pass_every_edge(__m256d low, __m256d high, const BinTable<d
 template <int kPassed, Mode kMode>
 EVTOK_INSIDE bool search_f64(const double* x, int64_t n, const BinTable<double>& t, bool fresh,
                              int32_t* accumulator) {
-  constexpr int kVectors = 4;  // of 8 values each, in flight together
   const Rest rest(t, fresh);
   const __m256i width = _mm256_set1_epi32(t.n_fine + 1);
   const __m256d lowest = _mm256_set1_pd(t.lowest), highest = _mm256_set1_pd(t.highest);
@@ -193,16 +251,30 @@ template <class T> EVTOK_INSIDE bool clamps(const BinTable<T>& t) {
   return t.first > 0 || t.last < t.n_edges || t.origin != 0;
 }
 
+template <int kPassed, Mode kMode, bool kClamp>
+EVTOK_INSIDE bool choose_spacing(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
+                                 int32_t* accumulator) {
+  switch (t.grid.spacing) {
+  case Spacing::uniform:
+    return search_f32<kPassed, kMode, kClamp, Spacing::uniform>(x, n, t, fresh, accumulator);
+  case Spacing::logarithmic:
+    return search_f32<kPassed, kMode, kClamp, Spacing::logarithmic>(x, n, t, fresh, accumulator);
+  case Spacing::irregular:
+    break;
+  }
+  return search_f32<kPassed, kMode, kClamp, Spacing::irregular>(x, n, t, fresh, accumulator);
+}
+
 template <Mode kMode>
 EVTOK_INSIDE bool choose(const float* x, int64_t n, const BinTable<float>& t, bool fresh,
                          int32_t* accumulator) {
   if (t.lanes == 0) return finish(x, 0, n, t, fresh, accumulator);  // too many edges for the vector layout
   if (t.right) {
-    if (clamps(t)) return search_f32<_CMP_GT_OQ, kMode, true>(x, n, t, fresh, accumulator);
-    return search_f32<_CMP_GT_OQ, kMode, false>(x, n, t, fresh, accumulator);
+    if (clamps(t)) return choose_spacing<_CMP_GT_OQ, kMode, true>(x, n, t, fresh, accumulator);
+    return choose_spacing<_CMP_GT_OQ, kMode, false>(x, n, t, fresh, accumulator);
   }
-  if (clamps(t)) return search_f32<_CMP_GE_OQ, kMode, true>(x, n, t, fresh, accumulator);
-  return search_f32<_CMP_GE_OQ, kMode, false>(x, n, t, fresh, accumulator);
+  if (clamps(t)) return choose_spacing<_CMP_GE_OQ, kMode, true>(x, n, t, fresh, accumulator);
+  return choose_spacing<_CMP_GE_OQ, kMode, false>(x, n, t, fresh, accumulator);
 }
 
 template <Mode kMode>

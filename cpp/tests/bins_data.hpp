@@ -46,15 +46,17 @@ template <class T> std::vector<T> hard_values() {
 
 using Random = std::mt19937_64;
 
-enum class EdgeKind { random, dyadic, repeated, subnormal, hard };
-constexpr EdgeKind kEdgeKinds[] = {EdgeKind::random, EdgeKind::dyadic, EdgeKind::repeated,
-                                   EdgeKind::subnormal, EdgeKind::hard};
+enum class EdgeKind { random, dyadic, uniform, logarithmic, nearly_uniform, repeated, subnormal, hard };
+constexpr EdgeKind kEdgeKinds[] = {
+    EdgeKind::random,         EdgeKind::dyadic,   EdgeKind::uniform,   EdgeKind::logarithmic,
+    EdgeKind::nearly_uniform, EdgeKind::repeated, EdgeKind::subnormal, EdgeKind::hard};
 
 template <class T> std::vector<T> make_edges(EdgeKind kind, int64_t n_edges, Random& random) {
   std::vector<T> edges(static_cast<size_t>(n_edges));
   std::normal_distribution<double> normal(0, 3);
   const std::vector<T> hard = hard_values<T>();
   T k = -static_cast<T>(n_edges / 2);
+  double count = 0;
   for (T& edge : edges) {
     switch (kind) {
     case EdgeKind::random:
@@ -62,6 +64,15 @@ template <class T> std::vector<T> make_edges(EdgeKind kind, int64_t n_edges, Ran
       break;
     case EdgeKind::dyadic:
       edge = k / 16;
+      break;
+    case EdgeKind::uniform:
+      edge = static_cast<T>(-3.1 + 6.2 * count / static_cast<double>(n_edges));
+      break;
+    case EdgeKind::logarithmic:
+      edge = static_cast<T>(0.01 * std::exp2(10.7 * count / static_cast<double>(n_edges)));
+      break;
+    case EdgeKind::nearly_uniform:  // on a grid but for one edge in ten, so that the grid must not be taken
+      edge = static_cast<T>(count + (random() % 10 == 0 ? 0.4 : 0));
       break;
     case EdgeKind::repeated:
       edge = static_cast<T>(std::round(normal(random)));
@@ -75,6 +86,7 @@ template <class T> std::vector<T> make_edges(EdgeKind kind, int64_t n_edges, Ran
       break;
     }
     k += 1;
+    count += 1;
   }
   std::sort(edges.begin(), edges.end());
   return edges;

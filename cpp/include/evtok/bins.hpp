@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "evtok/bin_grid.hpp"
 #include "evtok/isa.hpp"
 #include "evtok/numerics.hpp"
 
@@ -56,6 +57,7 @@ template <class T> struct BinTable {
   // rounding is monotone, it decides every value whose rounding is no edge's rounding. Null elsewhere.
   const float* coarse32;  // (lanes - 1,), borrowed
   const float* fine32;    // (n_fine, lanes) row-major, borrowed
+  BinGrid grid;           // of regular float32 edges, for an instruction set that uses it
 };
 
 /// One accumulation over n values: x (n,) contiguous; accumulator (n,) int32, read and written unless

@@ -94,7 +94,9 @@ def _max_objects(tokenizer: BinnedTokenizer, events: GpuEvents) -> int:
     around = len(settings.sequence) - 1
 
     def most(multiplicity: npt.NDArray[np.int64]) -> int:
-        return encoding.max_objects(settings.max_length, settings.too_long, around, width, multiplicity)
+        return encoding.max_objects(
+            settings.max_length, settings.too_long, around, width, lambda: multiplicity
+        )
 
     try:
         return most(np.array([events.longest], np.int64))

@@ -302,6 +302,7 @@ class BinnedTokenizer(Tokenizer):
         on_invalid: OnInvalid = "raise",
         threads: int | None = None,
         dtype: npt.DTypeLike = np.int32,
+        out: npt.NDArray[Any] | None = None,
     ) -> Tokens: ...
     def encode(
         self,
@@ -310,6 +311,7 @@ class BinnedTokenizer(Tokenizer):
         on_invalid: OnInvalid = "raise",
         threads: int | None = None,
         dtype: npt.DTypeLike = np.int32,
+        out: npt.NDArray[Any] | None = None,
     ) -> Tokens | GpuTokens:
         """Turn events into tokens.
 
@@ -326,6 +328,10 @@ class BinnedTokenizer(Tokenizer):
             Threads to use; by default `EVTOK_NUM_THREADS` or the CPUs that this process may use.
         dtype : int32 or uint16
             uint16 needs a vocabulary of at most 65 536 ids and ``on_invalid="raise"``.
+        out : array of `dtype`, shape (n,), optional
+            Memory for the ids, contiguous and writable, with room for all of them; without it each call takes new
+            memory, whose pages cost about as much as millions of ids themselves. The tokens are a view of its
+            beginning, and change when it is written to again. Not for GpuEvents.
 
         Returns
         -------
@@ -338,13 +344,17 @@ class BinnedTokenizer(Tokenizer):
         InvalidEventsError
             A missing column, an invalid value, or a sequence above `max_length`.
         TypeError
-            Another kind of `events`, or a column of integers above 2**53 in size.
+            Another kind of `events`, a column of integers above 2**53 in size, or `out` of another type.
+        ValueError
+            `out` has no room, or shares memory with the events.
         """
         if encoding.on_gpu(events):
             from evtok.cuda.binned_encode import encode as on_gpu
 
+            if out is not None:
+                raise ValueError("out: not taken for events on a GPU; leave it out")
             return on_gpu(self._as_fitted(), events, on_invalid, np.dtype(dtype))
-        return binned_encode.encode(self._as_fitted(), events, on_invalid, threads or 0, np.dtype(dtype))
+        return binned_encode.encode(self._as_fitted(), events, on_invalid, threads or 0, np.dtype(dtype), out)
 
     def decode(self, tokens: Tokens, *, seed: int | None = None) -> Events:
         """Turn tokens back into events: each feature at the centre of its bin, or drawn uniformly within it.

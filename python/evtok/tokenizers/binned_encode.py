@@ -36,16 +36,18 @@ def encode(
     on_invalid: str,
     threads: int,
     dtype: np.dtype[Any],
+    out: npt.NDArray[Any] | None,
 ) -> Tokens:
     """Encode the events `given`; see `BinnedTokenizer.encode`."""
     events = encoding.events_of(tokenizer, given)
     settings, vocabulary = tokenizer.settings, tokenizer.vocabulary
     encoding.check_arguments(on_invalid, dtype, vocabulary.size)
+    encoding.check_out(out, dtype, events)
     special_ids = vocabulary.special_ids
     unknown = special_ids.get("unk", -1)
     # Factorised digits are ids of their own: their combinations are not counted, and may be more than any id.
     factors = {} if settings.factorised else tokenizer.strides
-    program = _program(settings, tokenizer.fitted, events, factors)
+    program = _program(settings, tokenizer.fitted, events, factors, threads)
     program.set_vocabulary(settings.factorised, vocabulary.object_base, unknown)
     if tokenizer.ranks is not None:
         program.set_ranks(tokenizer.ranks)
@@ -67,9 +69,10 @@ def encode(
             settings.too_long,
             len(settings.sequence) - 1,
             len(tokenizer.digits) if settings.factorised else 1,
-            events.multiplicity,
+            lambda: events.multiplicity,
         ),
         threads,
+        out,
     )
     if counts["invalid"] and on_invalid == "raise":
         row = counts["first_invalid"]
@@ -108,7 +111,7 @@ def keys(
         digits.insert(0, max(settings.types.values()) + 1)
     factors = strides(digits, settings.order == "last-fastest")
     names = ([TYPE_COLUMN] if settings.types else []) + list(settings.features)
-    program = _program(settings, fitted, events, dict(zip(names, factors, strict=True)))
+    program = _program(settings, fitted, events, dict(zip(names, factors, strict=True)), 1)
     has_unknown = "unk" in (*settings.specials, *settings.specials_high)
     program.set_vocabulary(False, 0, _NO_KEY if has_unknown else -1)
     result = np.empty(events.n_objects, np.int32)
@@ -141,11 +144,15 @@ def rank_table(tokenizer: BinnedTokenizer) -> npt.NDArray[np.int32] | None:
 
 
 def _program(
-    settings: Settings, fitted: Mapping[str, FittedFeature], events: Events, factors: Mapping[str, int]
+    settings: Settings,
+    fitted: Mapping[str, FittedFeature],
+    events: Events,
+    factors: Mapping[str, int],
+    threads: int,
 ) -> _core.RowProgram:
     """Give every part of an object to the kernel, in the order of the mixed radix."""
     program = _core.RowProgram(events.n_objects)
-    program.set_offsets(events.offsets)
+    program.set_offsets(events.offsets, threads)
     base = len(settings.specials)  # of each block of digits, when factorised
     if settings.types:
         codes, contributions = _types(settings, events, 1 if settings.factorised else factors[TYPE_COLUMN])

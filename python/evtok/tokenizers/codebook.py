@@ -321,6 +321,7 @@ class CodebookTokenizer(Tokenizer):
         on_invalid: OnInvalid = "raise",
         threads: int | None = None,
         dtype: npt.DTypeLike = np.int32,
+        out: npt.NDArray[Any] | None = None,
     ) -> Tokens:
         """Turn events into tokens.
 
@@ -336,6 +337,10 @@ class CodebookTokenizer(Tokenizer):
             Threads to use; by default `EVTOK_NUM_THREADS` or the CPUs that this process may use.
         dtype : int32 or uint16
             uint16 needs a vocabulary of at most 65 536 ids and ``on_invalid="raise"``.
+        out : array of `dtype`, shape (n,), optional
+            Memory for the ids, contiguous and writable, with room for all of them; without it each call takes new
+            memory, whose pages cost about as much as millions of ids themselves. The tokens are a view of its
+            beginning, and change when it is written to again.
 
         Returns
         -------
@@ -347,9 +352,13 @@ class CodebookTokenizer(Tokenizer):
         InvalidEventsError
             A missing column, an invalid object, or a sequence above `max_length`.
         TypeError
-            Another kind of `events`, or a column of integers above 2**53 in size.
+            Another kind of `events`, a column of integers above 2**53 in size, or `out` of another type.
+        ValueError
+            `out` has no room, or shares memory with the events.
         """
-        return codebook_encode.encode(self._as_fitted(), events, on_invalid, threads or 0, np.dtype(dtype))
+        return codebook_encode.encode(
+            self._as_fitted(), events, on_invalid, threads or 0, np.dtype(dtype), out
+        )
 
     def decode(self, tokens: Tokens) -> Events:
         """Turn tokens back into events: each object at its code.

@@ -56,11 +56,13 @@ def encode(
     on_invalid: str,
     threads: int,
     dtype: np.dtype[Any],
+    out: npt.NDArray[Any] | None,
 ) -> Tokens:
     """Encode the events `given`; see `CodebookTokenizer.encode`."""
     events = encoding.events_of(tokenizer, given)
     settings, vocabulary = tokenizer.settings, tokenizer.vocabulary
     encoding.check_arguments(on_invalid, dtype, vocabulary.size)
+    encoding.check_out(out, dtype, events)
     special_ids = vocabulary.special_ids
     of_event = event_features.encode(
         tokenizer.fitted.event_features, events, settings.type_codes, vocabulary, on_invalid, threads
@@ -79,9 +81,14 @@ def encode(
         [entries[name] for name in after],
         _sort_column(settings.sort_by, events, found.rows),
         encoding.max_objects(
-            settings.max_length, settings.too_long, len(before) + len(after), 1, np.diff(found.offsets)
+            settings.max_length,
+            settings.too_long,
+            len(before) + len(after),
+            1,
+            lambda: np.diff(found.offsets),
         ),
         threads,
+        out,
     )
     if counts["invalid"] and on_invalid == "raise":
         row = int(counts["first_invalid"])

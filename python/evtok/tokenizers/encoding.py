@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -38,6 +39,31 @@ def check_arguments(on_invalid: str, dtype: np.dtype[Any], vocab_size: int) -> N
             )
     elif dtype != np.int32:
         raise TypeError(f"dtype: expected int32 or uint16, got {dtype}")
+
+
+def check_out(out: Any, dtype: np.dtype[Any], events: Events) -> None:
+    """Refuse memory that ids cannot be written to.
+
+    Raises
+    ------
+    TypeError
+        Not a NumPy array of `dtype`.
+    ValueError
+        It has another shape than (n,), is not contiguous or writable, or holds values of the events.
+    """
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray) or out.dtype != dtype:
+        got = f"one of {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise TypeError(f"out: expected a NumPy array of {dtype}, as dtype says, got {got}")
+    if out.ndim != 1 or not out.flags.c_contiguous or not out.flags.writeable:
+        raise ValueError(
+            f"out: expected shape (n,), contiguous and writable, got shape {out.shape}, contiguous: "
+            f"{out.flags.c_contiguous}, writable: {out.flags.writeable}"
+        )
+    arrays = (events.offsets, *events.columns.values(), *events.fields.values())
+    if any(np.may_share_memory(out, array) for array in arrays):
+        raise ValueError("out: shares memory with the events; give it memory of its own")
 
 
 def events_of(tokenizer: Tokenizer, given: Any) -> Events:
@@ -109,7 +135,11 @@ def reference(events: Events, name: str) -> npt.NDArray[np.float64]:
 
 
 def max_objects(
-    max_length: int | None, too_long: str, around: int, width: int, multiplicity: npt.NDArray[np.int64]
+    max_length: int | None,
+    too_long: str,
+    around: int,
+    width: int,
+    multiplicities: Callable[[], npt.NDArray[np.int64]],
 ) -> int:
     """Return how many objects a sequence may keep.
 
@@ -122,7 +152,8 @@ def max_objects(
         Tokens of a sequence beside its objects.
     width : int
         Tokens of an object.
-    multiplicity : int64 (n_events,)
+    multiplicities : callable
+        Gives the multiplicity of each event, int64 (n_events,), if there is a longest sequence.
 
     Raises
     ------
@@ -132,6 +163,7 @@ def max_objects(
     if max_length is None:
         return _NO_LIMIT
     most = (max_length - around) // width
+    multiplicity = multiplicities()
     largest = int(multiplicity.max(initial=0))
     if largest <= most:
         return _NO_LIMIT

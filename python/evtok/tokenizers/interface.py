@@ -89,8 +89,9 @@ class Tokenizer(ABC):
         on_invalid: OnInvalid = "raise",
         threads: int | None = None,
         dtype: npt.DTypeLike = np.int32,
+        out: npt.NDArray[Any] | None = None,
     ) -> Tokens:
-        """Turn events into tokens, whose `report` counts what was met."""
+        """Turn events into tokens, whose `report` counts what was met; `out` is memory for their ids."""
 
     @abstractmethod
     def decode(self, tokens: Tokens) -> Events:
