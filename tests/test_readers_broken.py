@@ -278,6 +278,19 @@ def test_fortran_order_and_other_dtypes_say_what_to_do(tmp_path: Path) -> None:
         open_events(tmp_path / "c.npy", "padded")
 
 
+@pytest.mark.parametrize("suffix", ["npy", "h5"])
+def test_p36_numbers_wider_than_64_bits_are_an_error_of_the_file(tmp_path: Path, suffix: str) -> None:
+    """One flipped bit makes them of others."""
+    path = tmp_path / f"x.{suffix}"
+    if suffix == "npy":
+        np.save(path, PADDED.astype(np.longdouble))
+    else:
+        with h5py.File(path, "w") as file:
+            file["particles"] = PADDED.astype(np.longdouble)
+    with pytest.raises(EvtokError, match=rf"x\.{suffix}: .*float128.*real numbers of up to 64 bits"):
+        open_events(path, "padded").read()
+
+
 # ---- hostile HDF5 -------------------------------------------------------------------------------------------------
 
 

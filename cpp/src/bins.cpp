@@ -110,7 +110,7 @@ BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
   table_.lanes = static_cast<int32_t>(lanes);
   table_.n_fine = static_cast<int32_t>(n_fine);
   if constexpr (std::is_same_v<T, float>)
-    if (isa == Isa::avx2) table_.grid = fit_bin_grid(edges_.data(), n_edges);
+    if (isa >= Isa::avx2) table_.grid = fit_bin_grid(edges_.data(), n_edges);
   if (std::is_same_v<T, double> && isa == Isa::avx2) {
     lay_out(coarse32_, fine32_);
     table_.coarse32 = coarse32_.data();

@@ -1,4 +1,5 @@
-// Bin search with AVX-512: 16 float32 or 8 float64 lanes in two levels, the first one by halving.
+// Bin search with AVX-512: 16 float32 or 8 float64 lanes, on a straight line where edges are regular, else in
+// two levels, the first one by halving.
 #include <immintrin.h>
 
 #include "evtok/bins.hpp"
@@ -120,26 +121,92 @@ EVTOK_INSIDE bool finish(const T* x, int64_t i, int64_t n, const BinTable<T>& t,
   return clean;
 }
 
-// `kPassed` is the ordered comparison that holds where x has passed an edge.
-template <class S, int kPassed, Mode kMode>
+constexpr int kVectors = 4;  // in flight together: it hides the latency of permutations and sums
+
+// The edges of one search, ready for its two levels. `kPassed` is the ordered comparison that holds where x
+// has passed an edge.
+template <class S, int kPassed> struct Levels {
+  using Value = typename S::Value;
+  using Vector = typename S::Vector;
+  using Index = typename S::Index;
+  static constexpr int lanes = S::lanes, steps = lanes == 16 ? 4 : 3;
+
+  const BinTable<Value>& t;
+  Vector step_table[steps];
+
+  // Halving over the coarse edges, one fewer than there are lanes: step s asks edge[index + half - 1], so its
+  // table is shifted by that.
+  EVTOK_INSIDE explicit Levels(const BinTable<Value>& table) : t(table) {
+    for (int s = 0, half = S::first_step; s < steps; ++s, half /= 2) {
+      Value shifted[lanes];
+      for (int lane = 0; lane < lanes; ++lane) {
+        const int k = lane + half - 1;
+        shifted[lane] = t.coarse[k < lanes - 1 ? k : lanes - 2];
+      }
+      step_table[s] = S::load(shifted);
+    }
+  }
+
+  // The codes of the values; of NaN, any.
+  EVTOK_INSIDE void search(const Vector (&value)[kVectors], Index (&code)[kVectors]) const {
+    Index bucket[kVectors];
+    for (int v = 0; v < kVectors; ++v) bucket[v] = S::zero();
+    for (int s = 0, half = S::first_step; s < steps; ++s, half /= 2)
+      for (int v = 0; v < kVectors; ++v) {
+        const Vector edge = S::pick(bucket[v], step_table[s]);
+        bucket[v] = S::add_where(bucket[v], S::template compare<kPassed>(value[v], edge), half);
+      }
+    for (int v = 0; v < kVectors; ++v) code[v] = S::times(bucket[v], t.n_fine + 1);
+    for (int f = 0; f < t.n_fine; ++f) {
+      const Vector edges = S::load(t.fine + lanes * f);
+      for (int v = 0; v < kVectors; ++v) {
+        const Vector edge = S::pick(bucket[v], edges);
+        code[v] = S::add_where(code[v], S::template compare<kPassed>(value[v], edge), 1);
+      }
+    }
+  }
+};
+
+// approximate_log2 of 16 values.
+EVTOK_INSIDE __m512 logarithms(__m512 value) {
+  const __m512i bits = _mm512_castps_si512(value);
+  const __m512i mantissa = _mm512_and_si512(bits, _mm512_set1_epi32(0x7FFFFF));
+  const __m512 m = _mm512_castsi512_ps(_mm512_or_si512(mantissa, _mm512_set1_epi32(0x3F800000)));
+  __m512 q = _mm512_set1_ps(kLog2Polynomial[0]);
+  for (int i = 1; i < 7; ++i) q = _mm512_fmadd_ps(q, m, _mm512_set1_ps(kLog2Polynomial[i]));
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(bits), _mm512_set1_ps(0x1p-23F), q);
+}
+
+// The codes of 64 values on regular edges (bin_grid.hpp); false where an edge has to decide one of them.
+template <Spacing kSpacing>
+EVTOK_INSIDE bool place_on_grid(const __m512 (&value)[kVectors], const BinTable<float>& t,
+                                __m512i (&code)[kVectors]) {
+  const __m512 scale = _mm512_set1_ps(t.grid.scale), shift = _mm512_set1_ps(t.grid.shift);
+  const __m512i remainder = _mm512_set1_epi32(kCell - 1), undecided = _mm512_set1_epi32(t.grid.undecided);
+  const __m512i most = _mm512_set1_epi32(t.n_edges);
+  __mmask16 decided = static_cast<__mmask16>(-1);
+  for (int v = 0; v < kVectors; ++v) {
+    const __m512 line = kSpacing == Spacing::logarithmic ? logarithms(value[v]) : value[v];
+    const __m512i place = _mm512_cvtps_epi32(_mm512_fmadd_ps(line, scale, shift));
+    decided &= _mm512_cmpgt_epi32_mask(_mm512_and_si512(place, remainder), undecided);
+    const __m512i cell = _mm512_srai_epi32(place, kCellBits);
+    code[v] = _mm512_min_epi32(_mm512_max_epi32(cell, _mm512_setzero_si512()), most);
+  }
+  return decided == static_cast<__mmask16>(-1);
+}
+// Edges in float64 have no grid.
+template <Spacing>
+EVTOK_INSIDE bool place_on_grid(const __m512d (&)[kVectors], const BinTable<double>&, __m512i (&)[kVectors]) {
+  return false;
+}
+
+template <class S, int kPassed, Mode kMode, Spacing kSpacing>
 EVTOK_INSIDE bool search(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t,
                          bool fresh, int32_t* accumulator) {
-  constexpr int kLanes = S::lanes, kSteps = kLanes == 16 ? 4 : 3;
+  constexpr int kLanes = S::lanes;
   constexpr int kJoined = 16 / kLanes;  // vectors that make 16 codes
-  constexpr int kVectors = 4;           // vectors in flight, to hide the latency of the permutations
   constexpr int kRows = kVectors * kLanes;
-
-  // Halving over the kLanes - 1 coarse edges: step s asks edge[index + half - 1], so its table is shifted by
-  // that.
-  typename S::Vector step_table[kSteps];
-  for (int s = 0, half = S::first_step; s < kSteps; ++s, half /= 2) {
-    typename S::Value shifted[kLanes];
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const int k = lane + half - 1;
-      shifted[lane] = t.coarse[k < kLanes - 1 ? k : kLanes - 2];
-    }
-    step_table[s] = S::load(shifted);
-  }
+  const Levels<S, kPassed> levels(t);
   const Rest rest(t, fresh);
   const typename S::Vector lowest = S::all(t.lowest), highest = S::all(t.highest);
   __mmask16 clean = static_cast<__mmask16>(-1);
@@ -147,25 +214,11 @@ EVTOK_INSIDE bool search(const typename S::Value* x, int64_t n, const BinTable<t
   int64_t i = 0;
   for (; i + kRows <= n; i += kRows) {
     typename S::Vector value[kVectors];
-    typename S::Index bucket[kVectors], code[kVectors];
+    typename S::Index code[kVectors];
     typename S::Mask valid[kVectors];
-    for (int v = 0; v < kVectors; ++v) {
-      value[v] = S::load(x + i + kLanes * v);
-      bucket[v] = S::zero();
-    }
-    for (int s = 0, half = S::first_step; s < kSteps; ++s, half /= 2)
-      for (int v = 0; v < kVectors; ++v) {
-        const typename S::Vector edge = S::pick(bucket[v], step_table[s]);
-        bucket[v] = S::add_where(bucket[v], S::template compare<kPassed>(value[v], edge), half);
-      }
-    for (int v = 0; v < kVectors; ++v) code[v] = S::times(bucket[v], t.n_fine + 1);
-    for (int f = 0; f < t.n_fine; ++f) {
-      const typename S::Vector edges = S::load(t.fine + kLanes * f);
-      for (int v = 0; v < kVectors; ++v) {
-        const typename S::Vector edge = S::pick(bucket[v], edges);
-        code[v] = S::add_where(code[v], S::template compare<kPassed>(value[v], edge), 1);
-      }
-    }
+    for (int v = 0; v < kVectors; ++v) value[v] = S::load(x + i + kLanes * v);
+    if (kSpacing == Spacing::irregular || !place_on_grid<kSpacing>(value, t, code))
+      levels.search(value, code);
     for (int v = 0; v < kVectors; ++v) {
       valid[v] = static_cast<typename S::Mask>(-1);
       if (kMode != Mode::codes)
@@ -181,12 +234,22 @@ EVTOK_INSIDE bool search(const typename S::Value* x, int64_t n, const BinTable<t
   return finish(x, i, n, t, fresh, accumulator) && clean == static_cast<__mmask16>(-1);
 }
 
+template <class S, int kPassed, Mode kMode>
+EVTOK_INSIDE bool choose_spacing(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t,
+                                 bool fresh, int32_t* accumulator) {
+  if (S::lanes == 16 && t.grid.spacing == Spacing::uniform)
+    return search<S, kPassed, kMode, Spacing::uniform>(x, n, t, fresh, accumulator);
+  if (S::lanes == 16 && t.grid.spacing == Spacing::logarithmic)
+    return search<S, kPassed, kMode, Spacing::logarithmic>(x, n, t, fresh, accumulator);
+  return search<S, kPassed, kMode, Spacing::irregular>(x, n, t, fresh, accumulator);
+}
+
 template <class S, Mode kMode>
 EVTOK_INSIDE bool choose(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t,
                          bool fresh, int32_t* accumulator) {
   if (t.lanes == 0) return finish(x, 0, n, t, fresh, accumulator);  // too many edges for the vector layout
-  if (t.right) return search<S, _CMP_GT_OQ, kMode>(x, n, t, fresh, accumulator);
-  return search<S, _CMP_GE_OQ, kMode>(x, n, t, fresh, accumulator);
+  if (t.right) return choose_spacing<S, _CMP_GT_OQ, kMode>(x, n, t, fresh, accumulator);
+  return choose_spacing<S, _CMP_GE_OQ, kMode>(x, n, t, fresh, accumulator);
 }
 
 template <class S>

@@ -70,6 +70,20 @@ template <class T> void test_choice(Isa isa) {
     for (const Isa other : {Isa::avx2, Isa::avx512}) CHECK(chosen != entry_point<T>(other));
 }
 
+// The vector files must find a straight line for regular edges in float32, else the tests below do not reach
+// it.
+void test_grids_are_taken(Isa isa) {
+  Random random(8);
+  const std::pair<EdgeKind, Spacing> kinds[] = {{EdgeKind::uniform, Spacing::uniform},
+                                                {EdgeKind::logarithmic, Spacing::logarithmic},
+                                                {EdgeKind::nearly_uniform, Spacing::irregular}};
+  for (const auto& [kind, spacing] : kinds) {
+    const std::vector<float> edges = make_edges<float>(kind, 40, random);
+    const BinSearch<float> search(edges.data(), 40, false, isa);
+    CHECK(search.table().grid.spacing == (isa >= Isa::avx2 ? spacing : Spacing::irregular));
+  }
+}
+
 // ---- comparisons
 
 // The definition in words, which shares no line with bin_of: #{k : edges[k] <= x}, or < when right-closed.
@@ -321,6 +335,7 @@ int main() {
       force_isa(tested.isa);
       CHECK(active_isa() == tested.isa);
     }
+    test_grids_are_taken(tested.isa);
     test_all<float>(tested);
     test_all<double>(tested);
     unforce_isa();

@@ -77,3 +77,26 @@ inline simde__m512i evtok_emulated_srai(simde__m512i a, int bits) {
 }
 #define _mm512_srai_epi32(a, bits) evtok_emulated_srai((a), (bits))
 #endif
+
+// Whole numbers to float32 and back, to the nearest; what an int32 does not hold, and NaN, is INT32_MIN.
+#ifndef _mm512_cvtps_epi32
+inline simde__m512i evtok_emulated_to_whole(simde__m512 a) {
+  const simde__m512_private from = simde__m512_to_private(a);
+  simde__m512i_private to;
+  for (int lane = 0; lane < 16; ++lane) {
+    const float x = from.f32[lane];
+    to.i32[lane] = x >= -0x1p31F && x < 0x1p31F ? static_cast<int32_t>(__builtin_nearbyintf(x)) : INT32_MIN;
+  }
+  return simde__m512i_from_private(to);
+}
+#define _mm512_cvtps_epi32(a) evtok_emulated_to_whole(a)
+#endif
+#ifndef _mm512_cvtepi32_ps
+inline simde__m512 evtok_emulated_to_float(simde__m512i a) {
+  const simde__m512i_private from = simde__m512i_to_private(a);
+  simde__m512_private to;
+  for (int lane = 0; lane < 16; ++lane) to.f32[lane] = static_cast<float>(from.i32[lane]);
+  return simde__m512_from_private(to);
+}
+#define _mm512_cvtepi32_ps(a) evtok_emulated_to_float(a)
+#endif

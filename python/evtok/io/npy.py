@@ -112,8 +112,10 @@ def _open(path: str) -> _Npy:
                 f"{path}: holds Python objects (pickled), which are never loaded; save a plain numeric "
                 "array with numpy.save"
             )
-        if dtype.kind not in "fiub" or not shape:
-            raise InputFileError(f"{path}: holds {dtype} of shape {shape}, expected an array of real numbers")
+        if dtype.kind not in "fiub" or dtype.itemsize > 8 or not shape:
+            raise InputFileError(
+                f"{path}: holds {dtype} of shape {shape}, expected an array of real numbers of up to 64 bits"
+            )
         if fortran and len(shape) > 1:
             raise InputFileError(
                 f"{path}: is in Fortran order; save it with numpy.save(path, numpy.ascontiguousarray(x))"
