@@ -78,7 +78,9 @@ class HDF5File(PaddedFile):
                     )
                 dtype = dataset.dtype[place.record] if place.record else dataset.dtype
                 if dtype.base.kind not in "fiub" or dtype.base.itemsize > 8:
-                    raise SchemaError(f"{self.path}: {key} holds {dtype}, expected real numbers of up to 64 bits")
+                    raise SchemaError(
+                        f"{self.path}: {key} holds {dtype}, expected real numbers of up to 64 bits"
+                    )
                 self._datasets[key] = (dataset, place.record)
                 return key
         if place == self.schema.arrays[0].place:
