@@ -254,3 +254,32 @@ def test_the_kernel_refuses_what_the_python_layer_converts() -> None:
         _core.digitize(np.ones(3, np.int32), np.ones(2, np.float32), False, False, 0, out)
     with pytest.raises(ValueError, match="codes: expected shape"):
         _core.digitize(np.ones(4, np.float32), np.ones(2, np.float32), False, False, 0, out)
+
+
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize(
+    "edges",
+    [
+        np.linspace(-3.1, 3.1, 31),
+        np.geomspace(0.5, 800, 40),
+        np.linspace(0, 1, 500),
+        np.sort(np.random.default_rng(3).normal(0, 9, 40)),
+    ],
+    ids=["uniform", "log-uniform", "many", "irregular"],
+)
+def test_p1_many_values_have_the_codes_of_few(edges: npt.NDArray[np.float64], right: bool) -> None:
+    """Regular edges are searched in another way where there are many values."""
+    edges = edges.astype(np.float32)
+    rng = np.random.default_rng(1)
+    near = np.concatenate(
+        [edges, np.nextafter(edges, np.inf), np.nextafter(edges, -np.inf)], dtype=np.float32
+    )
+    hard = np.array([np.nan, np.inf, -np.inf, 0, -0.0, 1e-45, -1e-45, 3e38, -3e38], np.float32)
+    bits = rng.integers(0, 1 << 32, 20_000, np.uint32).view(np.float32)
+    between = rng.uniform(edges[0], edges[-1], 30_000).astype(np.float32)
+    x = rng.permutation(np.concatenate([np.repeat(near, 10), np.repeat(hard, 20), bits, between]))
+    with np.errstate(invalid="ignore"):
+        expected = np.digitize(x, edges, right)
+    np.testing.assert_array_equal(evtok.digitize(x, edges, right), expected)
+    parts = [evtok.digitize(part, edges, right) for part in np.array_split(x, 97)]
+    np.testing.assert_array_equal(np.concatenate(parts), expected)

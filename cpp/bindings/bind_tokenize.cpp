@@ -64,7 +64,7 @@ public:
     else
       f.float64 = values;
     auto search = std::make_unique<BinSearch<T>>(edges.data(), edges.shape(0), options["right"].cast<bool>(),
-                                                 active_isa());
+                                                 active_isa(), n_rows_);
     BinTable<T>& t = search->table();
     t.check = true;
     t.lowest = rounded_to<T>(options["lowest"].cast<double>());

@@ -28,7 +28,10 @@ BinGrid fit(const float* edges, int64_t n_edges, Spacing spacing) {
     return static_cast<double>(grid_place(edges[k], grid)) - static_cast<double>(k + 1) * kCell;
   };
   double margin = 0;
-  for (int64_t k = 0; k < n_edges; ++k) margin = std::max(margin, std::abs(beyond(k)));
+  for (int64_t k = 0; k < n_edges; ++k) {
+    margin = std::max(margin, std::abs(beyond(k)));
+    if (!(margin <= kWidestMargin)) return {};  // usually at the second edge: irregular edges cost little
+  }
   margin = std::ceil(margin + allowance + rounding + 1);  // the shift below is rounded, too
   if (!(margin <= kWidestMargin)) return {};
 

@@ -31,6 +31,9 @@ bool sum_bins_scalar(const T* x, int64_t n, const BinTable<T>& table, bool fresh
 // More edges in a bucket than this, and the logarithmic search is faster than passing them all.
 constexpr int64_t kMaxFine = 63;
 
+// So many values that the time of fitting a grid is saved again.
+constexpr int64_t kWorthAGrid = 1 << 14;
+
 // A code is an int32 below kUnknown.
 int64_t checked_count(int64_t n_edges) {
   if (n_edges >= kUnknown)
@@ -91,7 +94,7 @@ void BinSearch<T>::lay_out(std::vector<U>& coarse, std::vector<U>& fine) const {
 }
 
 template <class T>
-BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
+BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa, int64_t n_values)
     : edges_(edges, edges + checked_count(n_edges)), kernel_(accumulate_bins_for<T>(isa)),
       sum_(sum_bins_for<T>(isa)) {
   const FloatEnvironment environment;  // coarse32, fine32 and the grid are rounded here
@@ -110,7 +113,7 @@ BinSearch<T>::BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa)
   table_.lanes = static_cast<int32_t>(lanes);
   table_.n_fine = static_cast<int32_t>(n_fine);
   if constexpr (std::is_same_v<T, float>)
-    if (isa >= Isa::avx2) table_.grid = fit_bin_grid(edges_.data(), n_edges);
+    if (isa >= Isa::avx2 && n_values >= kWorthAGrid) table_.grid = fit_bin_grid(edges_.data(), n_edges);
   if (std::is_same_v<T, double> && isa == Isa::avx2) {
     lay_out(coarse32_, fine32_);
     table_.coarse32 = coarse32_.data();

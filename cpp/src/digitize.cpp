@@ -11,7 +11,7 @@ namespace evtok {
 template <class T>
 void digitize(const T* x, int64_t n, const T* edges, int64_t n_edges, bool right, bool falling, int threads,
               int64_t* codes) {
-  const BinSearch<T> search(edges, n_edges, right, active_isa());
+  const BinSearch<T> search(edges, n_edges, right, active_isa(), n);
   constexpr int64_t kBlock = 2048;         // int32 codes of a block stay in L1
   constexpr int64_t kGrain = 32 * kBlock;  // about 50 µs of work: worth handing to a thread
   const bool stream = worth_streaming(n * static_cast<int64_t>(sizeof *codes));

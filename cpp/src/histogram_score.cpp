@@ -24,7 +24,7 @@ InvalidRows histogram_score(const Histogram* histograms, int64_t n_dims, const f
   const RowsToLanes to_lanes = rows_to_lanes();
   std::vector<BinSearch<float>> searches;
   for (int64_t j = 0; j < n_dims; ++j) {
-    searches.emplace_back(histograms[j].edges, histograms[j].n_edges, false, isa);
+    searches.emplace_back(histograms[j].edges, histograms[j].n_edges, false, isa, n);
     searches.back().table().check = true;  // kInvalid where a value is not finite
   }
   const int64_t grain = std::max(kBlock, kGrainValues / n_dims / kBlock * kBlock);

@@ -13,11 +13,11 @@ namespace {
 constexpr int64_t kBlock = 1024;          // a column, its digits and the ids of a block stay in L1
 constexpr int64_t kValueGrain = 1 << 17;  // values handed to a thread at a time: about 100 µs
 
-template <class T> std::vector<BinSearch<T>> searches_of(const ScalarLevels<T>& levels) {
+template <class T> std::vector<BinSearch<T>> searches_of(const ScalarLevels<T>& levels, int64_t n) {
   std::vector<BinSearch<T>> searches;
   int64_t begin = 0;
   for (int64_t j = 0; j < levels.n_dims; ++j) {
-    searches.emplace_back(levels.thresholds + begin, levels.ends[j] - begin, levels.right, active_isa());
+    searches.emplace_back(levels.thresholds + begin, levels.ends[j] - begin, levels.right, active_isa(), n);
     searches.back().table().check = true;
     begin = levels.ends[j];
   }
@@ -55,7 +55,7 @@ bool block_ids(const T* x, int64_t rows, const std::vector<BinSearch<T>>& search
 template <class T>
 InvalidRows scalar_ids(const T* x, int64_t n, const ScalarLevels<T>& levels, const uint8_t* mask, int threads,
                        int32_t* ids) {
-  const std::vector<BinSearch<T>> searches = searches_of(levels);
+  const std::vector<BinSearch<T>> searches = searches_of(levels, n);
   const int64_t n_dims = levels.n_dims;
   InvalidRows total;
   std::mutex guard;  // only a block with an invalid row takes it

@@ -11,8 +11,9 @@ namespace evtok {
 template <class T> class BinSearch {
 public:
   /// edges (n_edges,) increasing (equal neighbours make empty bins), copied. All codes are kept as they are,
-  /// nothing is flagged, stride 1; change table() for anything else.
-  BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa);
+  /// nothing is flagged, stride 1; change table() for anything else. For a few values, as `n_values` may say,
+  /// no grid is fitted: that takes some microseconds.
+  BinSearch(const T* edges, int64_t n_edges, bool right, Isa isa, int64_t n_values = INT64_MAX);
 
   BinTable<T>& table() { return table_; }
   const BinTable<T>& table() const { return table_; }
