@@ -448,6 +448,34 @@ def test_p7_every_output_is_written_and_every_invalid_row_found(isa: str) -> Non
     np.testing.assert_array_equal(tokens.ids[~expected_bad], expected[~expected_bad])
 
 
+@pytest.mark.parametrize(
+    ("edges", "transform", "good", "bad"),
+    [
+        (Uniform(30, -4.0, 4.0), "identity", 0.05, np.nan),
+        (Uniform(30, -4.0, 4.0), "identity", 0.05, np.inf),
+        (Uniform(30, -4.0, 4.0), "sqrt", 0.05, -0.05),
+        (Uniform(40, 2.7, 7.3), "log", 33.0, np.nan),
+        (Uniform(40, 2.7, 7.3), "log", 33.0, -np.float32(np.nan)),
+        (Uniform(40, 2.7, 7.3), "log", 33.0, np.inf),
+        (Uniform(40, 2.7, 7.3), "log", 33.0, -33.0),
+        (Uniform(40, 2.7, 7.3), "log", 33.0, 0.0),
+    ],
+)
+def test_p7_invalid_values_on_regular_edges(
+    isa: str, edges: Any, transform: Any, good: float, bad: float
+) -> None:
+    """Among very many values, where codes follow from a straight line; 64 of them together are invalid."""
+    x = np.full(20_000, good, np.float32)
+    x[6400:6464] = bad
+    tokenizer = BinnedTokenizer({"x": Feature("x", edges, transform)})
+    events = Events([0, len(x)], {"x": x})
+    ids = tokenizer.encode(events, on_invalid="sentinel").ids
+    valid = tokenizer.encode(Events([0, 1], {"x": np.array([good], np.float32)})).ids[0]
+    np.testing.assert_array_equal(ids, np.where(np.arange(len(x)) // 64 == 100, -1, valid))
+    with pytest.raises(InvalidEventsError, match="64"):
+        tokenizer.encode(events)
+
+
 def test_unknown_object_type() -> None:
     events = make_events()
     strict = BinnedTokenizer(kinematic_features(), types=("j", "b"), specials=())

@@ -57,6 +57,7 @@ def test_tokens_hold_on_to_the_memory() -> None:
         (lambda n: np.empty((n, 1), np.int32), ValueError, r"expected shape \(n,\)"),
         (lambda n: np.empty(2 * n, np.int32)[::2], ValueError, "contiguous: False"),
         (lambda n: np.broadcast_to(np.int32(0), (n,)), ValueError, "writable: False"),
+        (lambda n: np.zeros(4 * n + 1, np.uint8)[1:].view(np.int32), ValueError, "aligned: False"),
     ],
 )
 def test_memory_that_does_not_do_is_refused(make: Any, error: type[Exception], message: str) -> None:

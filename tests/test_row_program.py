@@ -191,3 +191,19 @@ def test_p2_very_unequal_events(threads: int) -> None:
                 ids[starts[event] + 1 : starts[event + 1]], 10 + np.digitize(falling, EDGES)
             )
         assert counts["truncated_objects"] == n - kept.sum()
+
+
+@pytest.mark.parametrize("value", [-1, -(2**63), 2**63 - 1, 300_001])
+@pytest.mark.parametrize("place", [1, 65_535, 65_536, 65_537, 299_999])
+def test_p19_a_bad_offset_is_found_wherever_threads_meet(value: int, place: int) -> None:
+    offsets = np.arange(300_001)
+    offsets[place] = value
+    messages = set()
+    for threads in (1, 2, 4):
+        with pytest.raises(ValueError, match="offsets: expected to run from 0 to the 300000 rows") as caught:
+            _core.RowProgram(300_000).set_offsets(offsets, threads)
+        messages.add(str(caught.value))
+    assert len(messages) == 1
+    given = offsets.tolist()
+    first = next(k for k in range(300_000) if not 0 <= given[k + 1] - given[k] <= 300_000)
+    assert f"event {first} does not" in messages.pop()

@@ -1,4 +1,4 @@
-#include "evtok/bin_grid.hpp"
+#include "evtok/bin_grid_fit.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -22,8 +22,9 @@ BinGrid fit(const float* edges, int64_t n_edges, Spacing spacing) {
   const double allowance =
       spacing == Spacing::logarithmic ? std::ceil(2 * kLog2Error * scale * (1 + 0x1p-22) + rounding + 1) : 0;
 
+  constexpr double kMost = std::numeric_limits<float>::max();
+  if (!(scale > 0 && scale < kMost && std::abs(shift) < kMost)) return {};
   BinGrid grid{spacing, static_cast<float>(scale), static_cast<float>(shift), 0};
-  if (!std::isfinite(grid.scale) || !std::isfinite(grid.shift)) return {};
   const auto beyond = [&](int64_t k) {  // how far edge k lies beyond the beginning of its cell
     return static_cast<double>(grid_place(edges[k], grid)) - static_cast<double>(k + 1) * kCell;
   };
@@ -45,7 +46,7 @@ BinGrid fit(const float* edges, int64_t n_edges, Spacing spacing) {
 }  // namespace
 
 BinGrid fit_bin_grid(const float* edges, int64_t n_edges) {
-  // So many edges that their places are no int32 are searched in another way anyhow.
+  // Places are of int32: they hold twice as many edges as are let in here.
   if (n_edges < 2 || n_edges > 1000 || !std::isfinite(edges[0]) || !std::isfinite(edges[n_edges - 1]))
     return {};
   const BinGrid uniform = fit(edges, n_edges, Spacing::uniform);

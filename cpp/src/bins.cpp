@@ -7,6 +7,7 @@
 #include <string>
 #include <type_traits>
 
+#include "evtok/bin_grid_fit.hpp"
 #include "evtok/float_environment.hpp"
 
 namespace evtok {

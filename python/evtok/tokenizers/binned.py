@@ -329,9 +329,10 @@ class BinnedTokenizer(Tokenizer):
         dtype : int32 or uint16
             uint16 needs a vocabulary of at most 65 536 ids and ``on_invalid="raise"``.
         out : array of `dtype`, shape (n,), optional
-            Memory for the ids, contiguous and writable, with room for all of them; without it each call takes new
-            memory, whose pages cost about as much as millions of ids themselves. The tokens are a view of its
-            beginning, and change when it is written to again. Not for GpuEvents.
+            Memory for the ids, contiguous, aligned and writable, with room for all of them; without it each call
+            takes new memory, whose pages cost about as much as millions of ids themselves. The tokens are a view of
+            its beginning, and change when it is written to again; after an error it may hold anything. Not
+            for GpuEvents.
 
         Returns
         -------
@@ -346,7 +347,7 @@ class BinnedTokenizer(Tokenizer):
         TypeError
             Another kind of `events`, a column of integers above 2**53 in size, or `out` of another type.
         ValueError
-            `out` has no room, or shares memory with the events.
+            `out` has no room or another layout, or shares memory with the events; or the events are on a GPU.
         """
         if encoding.on_gpu(events):
             from evtok.cuda.binned_encode import encode as on_gpu

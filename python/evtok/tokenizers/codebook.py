@@ -338,9 +338,9 @@ class CodebookTokenizer(Tokenizer):
         dtype : int32 or uint16
             uint16 needs a vocabulary of at most 65 536 ids and ``on_invalid="raise"``.
         out : array of `dtype`, shape (n,), optional
-            Memory for the ids, contiguous and writable, with room for all of them; without it each call takes new
-            memory, whose pages cost about as much as millions of ids themselves. The tokens are a view of its
-            beginning, and change when it is written to again.
+            Memory for the ids, contiguous, aligned and writable, with room for all of them; without it each call
+            takes new memory, whose pages cost about as much as millions of ids themselves. The tokens are a view of
+            its beginning, and change when it is written to again; after an error it may hold anything.
 
         Returns
         -------
@@ -354,7 +354,7 @@ class CodebookTokenizer(Tokenizer):
         TypeError
             Another kind of `events`, a column of integers above 2**53 in size, or `out` of another type.
         ValueError
-            `out` has no room, or shares memory with the events.
+            `out` has no room or another layout, or shares memory with the events.
         """
         return codebook_encode.encode(
             self._as_fitted(), events, on_invalid, threads or 0, np.dtype(dtype), out

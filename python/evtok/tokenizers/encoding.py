@@ -49,17 +49,18 @@ def check_out(out: Any, dtype: np.dtype[Any], events: Events) -> None:
     TypeError
         Not a NumPy array of `dtype`.
     ValueError
-        It has another shape than (n,), is not contiguous or writable, or holds values of the events.
+        It has another shape than (n,), is not contiguous, aligned or writable, or holds values of the events.
     """
     if out is None:
         return
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
         got = f"one of {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
         raise TypeError(f"out: expected a NumPy array of {dtype}, as dtype says, got {got}")
-    if out.ndim != 1 or not out.flags.c_contiguous or not out.flags.writeable:
+    flags = out.flags
+    if out.ndim != 1 or not (flags.c_contiguous and flags.aligned and flags.writeable):
         raise ValueError(
-            f"out: expected shape (n,), contiguous and writable, got shape {out.shape}, contiguous: "
-            f"{out.flags.c_contiguous}, writable: {out.flags.writeable}"
+            f"out: expected shape (n,), contiguous, aligned and writable, got shape {out.shape}, contiguous: "
+            f"{flags.c_contiguous}, aligned: {flags.aligned}, writable: {flags.writeable}"
         )
     arrays = (events.offsets, *events.columns.values(), *events.fields.values())
     if any(np.may_share_memory(out, array) for array in arrays):
