@@ -1,6 +1,7 @@
 """Write the table of benchmarks into a Markdown file, from the JSON of runs: no number is typed by hand.
 
 Usage: python benchmarks/table.py benchmarks/results/RUN.json... benchmarks/README.md
+A row that a later run of the arguments measured again is left out of the earlier one.
 Replaces what lies between `<!-- bench:begin -->` and `<!-- bench:end -->`. With --short, one table of one ratio for
 each subject, as README.md has it. With --check it writes nothing, and exits with 1 when the file does not hold the
 table of these runs.
@@ -17,6 +18,20 @@ from evtok.bench import document
 from evtok.bench.text import scaled
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+def latest(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the runs without the rows that a later one has too, and without those of which nothing is left."""
+    last = {_key(row): number for number, run in enumerate(runs) for row in run["rows"]}
+    kept = [
+        run | {"rows": [row for row in run["rows"] if last[_key(row)] == number]}
+        for number, run in enumerate(runs)
+    ]
+    return [run for run in kept if run["rows"]]
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["benchmark"], row["shape"], row.get("variant", "")
 
 
 def table(runs: list[dict[str, Any]]) -> str:
@@ -161,7 +176,7 @@ def main(arguments: list[str]) -> None:
     *runs, target = [argument for argument in arguments if not argument.startswith("--")]
     path = Path(target)
     text = path.read_text(encoding="utf-8")
-    new = replaced(text, make([document.read(run) for run in runs]))
+    new = replaced(text, make(latest([document.read(run) for run in runs])))
     if check and new != text:
         raise SystemExit(f"{path}: the table is not that of {', '.join(runs)}: run benchmarks/table.py")
     if not check:

@@ -268,13 +268,19 @@ def test_the_table_is_made_from_the_json(run: dict[str, Any]) -> None:
     assert new.startswith(f"before\n{table.BEGIN}\n")
     assert new.endswith(f"{table.END}\nafter\n")
     assert "old\n" not in new
-    assert sum(line.startswith("| tokenize small") for line in new.splitlines()) == 3
+    assert (
+        sum(line.startswith("| tokenize small") for line in new.splitlines()) == 6
+    )  # with out=, and without
     assert table.replaced(new, table.table([run])) == new
     short = table.short_table([run]).splitlines()
     assert short[0].count("|") == 5
-    assert sum(line.startswith("| tokenize small") for line in short) == 3
+    assert sum(line.startswith("| tokenize small") for line in short) == 6
     with pytest.raises(SystemExit, match="expected one"):
         table.replaced("no markers", "")
+    later = {**run, "rows": run["rows"][:1]}
+    again = table.latest([run, later])
+    assert [len(one["rows"]) for one in again] == [len(run["rows"]) - 1, 1]
+    assert table.latest([later, run]) == [run]
 
 
 # ---- shapes, peers, command -------------------------------------------------------------------------------------
