@@ -248,6 +248,10 @@ void set_interrupt_check(InterruptCheck check) {
   interrupt_check.store(check, std::memory_order_relaxed);
 }
 
+void check_interrupt() {
+  if (!inside_loop && interrupted()) throw Cancelled{};
+}
+
 int available_cpus() {
   static const int by_quota = quota_cpus("");
   const int by_affinity = affinity_cpus();

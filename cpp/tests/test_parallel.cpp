@@ -154,6 +154,32 @@ void test_p29_cancellation() {
   set_interrupt_check(nullptr);
 }
 
+// Work that is no loop asks between its parts; what is called inside of a loop leaves that to the loop.
+void test_p29_work_between_loops_asks() {
+  check_interrupt();  // nobody to ask: nothing happens
+  set_interrupt_check(&ask);
+  asking_thread = std::this_thread::get_id();
+  stop_wanted = false;
+  asked = 0;
+  check_interrupt();
+  CHECK(asked == 1);
+  stop_wanted = true;
+  CHECK_THROWS(check_interrupt(), Cancelled);
+  asked = 0;
+  bool asked_inside = false;
+  try {
+    parallel_for(1, 1, 1, [&](int64_t, int64_t) {
+      const int before = asked;
+      check_interrupt();
+      asked_inside = asked != before;
+    });
+  } catch (const Cancelled&) {  // the loop may ask itself
+  }
+  CHECK(!asked_inside);
+  stop_wanted = false;
+  set_interrupt_check(nullptr);
+}
+
 // A chunk that takes long asks by itself, on whichever thread it runs, and in a nested loop too.
 void test_p29_a_body_asks() {
   check_stop();  // outside of a loop: nothing happens
@@ -219,6 +245,7 @@ int main() {
   test_p24_many_callers_at_once();
   test_p30_exceptions_are_carried_out();
   test_p29_cancellation();
+  test_p29_work_between_loops_asks();
   test_p29_a_body_asks();
   return report();
 }

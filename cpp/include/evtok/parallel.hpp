@@ -47,6 +47,10 @@ void parallel_for(int64_t n, int64_t grain, int threads, const std::function<voi
 /// that called the loop it asks the interrupt check, every 50 ms; outside of a loop it does nothing.
 void check_stop();
 
+/// For long work that is no loop, between its parts: throws Cancelled when the interrupt check asks to stop.
+/// Inside of a loop it does nothing.
+void check_interrupt();
+
 /// parallel_for over events [0, n_events): a chunk takes whole events of together about `grain` objects and
 /// events, however unequal they are. offsets (n_events + 1,) not decreasing, borrowed.
 void parallel_for_events(const int64_t* offsets, int64_t n_events, int64_t grain, int threads,
