@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -95,3 +96,19 @@ def test_p37_fit_and_tokenize_stay_below_1_gb(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 1_000_000  # KiB
+
+
+def test_p37_footers_of_files_read_before_are_given_back_at_once(tmp_path: Path) -> None:
+    """With many row groups they are megabytes each, which nobody counts who calls the garbage collector."""
+    paths = [write(tmp_path / f"{k}.parquet", 10, 10, 3) for k in range(6)]
+    gc.collect()
+    gc.disable()
+    try:
+        with open_events(paths, schema=SCHEMA) as source:
+            assert source.n_events == 120
+            for k in range(6):
+                assert sum(len(events) for events in source.iter_range(k, 0, 20)) == 20
+            footers = [one for one in gc.get_objects() if isinstance(one, pq.FileMetaData)]
+            assert len(footers) <= 1  # of the file that is open
+    finally:
+        gc.enable()

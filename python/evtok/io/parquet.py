@@ -5,7 +5,7 @@ Offsets and values are taken from Arrow's buffers without a copy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,9 @@ class ParquetFile(ColumnarFile):
                     page_checksum_verification=True,  # of the pages that have one
                 )
                 metadata = self._file.metadata
-                self._paths = _leaf_paths(self._file.schema)
+                # Not from its `schema`, which holds its metadata in a circle: of many files, gigabytes would wait for
+                # the garbage collector.
+                self._paths = _leaf_paths(self._file.reader.column_paths)
                 rows = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
                 self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(rows, dtype=np.int64)])
                 self.n_events = int(metadata.num_rows)
@@ -181,13 +183,13 @@ def _objects(batch: Any) -> int:
     return int(longest)
 
 
-def _leaf_paths(schema: Any) -> dict[str, str]:
+def _leaf_paths(columns: Sequence[Sequence[str]]) -> dict[str, str]:
     """Map the names that schemas use (``Jet.pt``, ``Jet_pt``) to the paths of Parquet's leaf columns."""
     paths = {}
-    for k in range(len(schema)):
-        path = schema.column(k).path
-        parts = path.split(".")
-        if len(parts) >= 3 and tuple(parts[1:3]) in _LIST_LEVELS:
-            parts = [parts[0], *parts[3:]]
-        paths[".".join(parts)] = path
+    for parts in columns:
+        path = ".".join(parts)
+        levels = path.split(".")
+        if len(levels) >= 3 and tuple(levels[1:3]) in _LIST_LEVELS:
+            levels = [levels[0], *levels[3:]]
+        paths[".".join(levels)] = path
     return paths
