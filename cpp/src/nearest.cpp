@@ -118,7 +118,7 @@ CodeSearch<T>::CodeSearch(const T* codes, int64_t n_codes, int64_t n_dims, Metri
       largest_(largest_magnitude(codes, n_codes * n_dims)) {
   if (!is_finite(largest_)) throw std::invalid_argument("codebook: expected finite numbers");
   const FloatEnvironment environment;
-  check_interrupt();  // each part takes a tenth of a second for some ten million numbers
+  check_interrupt();  // here and below: each part of a large codebook takes long enough to wait for
   if (metric == Metric::l2 && CodeBoxes<T>::worth_building(n_codes, n_dims))
     boxes_ = CodeBoxes<T>(codes, n_codes, n_dims);
   check_interrupt();

@@ -21,6 +21,7 @@ inline float approximate_log2(float x) {
   return std::fma(static_cast<float>(bits), 0x1p-23F, q);
 }
 
+/// The place of x on a grid, as bin_grid.hpp has it.
 inline int32_t grid_place(float x, const BinGrid& grid) {
   const float line = grid.spacing == Spacing::logarithmic ? approximate_log2(x) : x;
   const float place = std::fma(line, grid.scale, grid.shift);

@@ -79,7 +79,9 @@ class Detector(ABC):
 
     def _score_on_gpu(self, data: Any, threads: int) -> npt.NDArray[np.float32]:
         """Return what `_score` returns, by torch on its current GPU; for kinds that have "cuda" among `DEVICES`."""
-        raise NotImplementedError(f"{type(self).__name__}: names 'cuda' in DEVICES, and has no _score_on_gpu")
+        raise NotImplementedError(
+            f"{type(self).__name__}: names 'cuda' in DEVICES, and has no _score_on_gpu; define it, or leave out 'cuda'"
+        )
 
     def _lacks(self, backend: Literal["native", "torch"]) -> str:
         """Say why this detector, with its settings, cannot score with one of the `BACKENDS`; "" where it can."""

@@ -339,8 +339,8 @@ class CodebookTokenizer(Tokenizer):
             uint16 needs a vocabulary of at most 65 536 ids and ``on_invalid="raise"``.
         out : array of `dtype`, shape (n,), optional
             Memory for the ids, contiguous, aligned and writable, with room for all of them; without it each call
-            takes new memory, whose pages cost about as much as millions of ids themselves. The tokens are a view of
-            its beginning, and change when it is written to again; after an error it may hold anything.
+            takes new memory, which the system has to clear first where it is large. The tokens are a view of its
+            beginning, and change when it is written to again; after an error it may hold anything.
 
         Returns
         -------
