@@ -65,7 +65,8 @@ CoarseCodes<T>::CoarseCodes(const T* codes, int64_t n_codes, int64_t n_dims, con
     const int64_t panel = k / kFilterPanel, lane = k % kFilterPanel;
     double rest = 0, square = 0, coarse = 0;
     for (int64_t j = 0; j < n_dims; ++j) {
-      const int32_t value = integers(k)[j], w = divided(value, step_);  // of -C
+      const int32_t value = integers_[static_cast<size_t>(k * n_padded_ + j)];
+      const int32_t w = divided(value, step_);  // of -C
       codes_[static_cast<size_t>(((panel * n_quads_ + j / 4) * kFilterPanel + lane) * 4 + j % 4)] =
           static_cast<int8_t>(w);
       coarse += static_cast<double>(w) * w;
@@ -146,8 +147,8 @@ template <class T> int32_t CoarseCodes<T>::limit(int32_t threshold, double error
 
 const CoarseKernels* coarse_kernels(Isa isa) {
 #ifdef EVTOK_X86
-  static const CoarseKernels avx2{coarse_round_row_avx2, coarse_minima_avx2, coarse_product_avx2,
-                                  coarse_chains_f32_avx2, coarse_chains_f64_avx2};
+  static const CoarseKernels avx2{coarse_round_row_avx2, coarse_minima_avx2,     coarse_places_avx2,
+                                  coarse_products_avx2,  coarse_chains_f32_avx2, coarse_chains_f64_avx2};
   if (isa == Isa::avx2) return &avx2;
 #else
   (void)isa;

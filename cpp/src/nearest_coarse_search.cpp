@@ -11,6 +11,8 @@ namespace {
 constexpr int64_t kRangeBytes = int64_t{1} << 14;
 // A row is given up where more than one code in so many needs its e: the filter is as fast then.
 constexpr int64_t kFewLeft = 16;
+// Codes that get their e together, before they lower the limit for the rest.
+constexpr size_t kBatch = 16;
 
 }  // namespace
 
@@ -21,50 +23,54 @@ CoarseSearch<T>::CoarseSearch(const CoarseCodes<T>& coarse, const FilterCodes<T>
       lanes_(filter_kernels(isa)) {}
 
 // The codes of a cell: those whose estimates share a minimum.
-template <class T>
-template <class Visit>
-void CoarseSearch<T>::for_codes_of(int64_t group, int64_t lane, Visit visit) const {
+template <class T> void CoarseSearch<T>::add_codes(int64_t cell, std::vector<int32_t>& ids) const {
   const int64_t group_codes = coarse_.group_panels() * kFilterPanel;
+  const int64_t group = cell / lanes_->lanes, lane = cell % lanes_->lanes;
   const int64_t end = std::min((group + 1) * group_codes, coarse_.n_codes());
-  for (int64_t k = group * group_codes + lane; k < end; k += lanes_->lanes) visit(k);
+  for (int64_t k = group * group_codes + lane; k < end; k += lanes_->lanes)
+    ids.push_back(static_cast<int32_t>(k));
 }
 
-template <class T> int32_t CoarseSearch<T>::estimate(int64_t k, const CoarseMemory<T>& memory) const {
-  return coarse_.bias(k) + kernels_->product(memory.row.data(), coarse_.integers(k), coarse_.n_padded());
+// e of the codes of memory.batch, into memory.products.
+template <class T> void CoarseSearch<T>::estimate(CoarseMemory<T>& memory) const {
+  memory.products.resize(memory.batch.size());
+  kernels_->products(memory.row.data(), coarse_.integers(), coarse_.n_padded(), memory.batch.data(),
+                     static_cast<int64_t>(memory.batch.size()), memory.products.data());
+  for (size_t i = 0; i < memory.batch.size(); ++i) memory.products[i] += coarse_.bias(memory.batch[i]);
 }
 
 // Leaves the codes that the filter keeps in memory.left; false where it takes too many estimates.
 template <class T>
 bool CoarseSearch<T>::codes_left(const int32_t* minima, double slack, double error,
                                  CoarseMemory<T>& memory) const {
-  const int64_t n_groups = coarse_.n_groups(), lanes = lanes_->lanes;
-  const int64_t cell_codes = coarse_.group_panels() * kFilterPanel / lanes;
-  const int32_t smallest = lanes_->smallest(minima, n_groups);
-  lanes_->groups_within(minima, n_groups, smallest, memory.groups.data());
-  const int32_t* of_group = minima + memory.groups[0] * lanes;
-  const int64_t lane_of_smallest = std::find(of_group, of_group + lanes, smallest) - of_group;
-  int32_t lowest = std::numeric_limits<int32_t>::max();  // e so far
-  for_codes_of(memory.groups[0], lane_of_smallest,
-               [&](int64_t k) { lowest = std::min(lowest, estimate(k, memory)); });
+  const int64_t n_groups = coarse_.n_groups(), n_cells = n_groups * lanes_->lanes;
+  const int64_t cell_codes = coarse_.group_panels() * kFilterPanel / lanes_->lanes;
+  int32_t* cells = memory.cells.data();
+  memory.batch.clear();
+  add_codes(std::find(minima, minima + n_cells, lanes_->smallest(minima, n_groups)) - minima, memory.batch);
+  estimate(memory);
+  int32_t lowest = *std::min_element(memory.products.begin(), memory.products.end());  // e so far
   int32_t threshold = filter_.threshold(lowest, slack), limit = coarse_.limit(threshold, error);
-  const int64_t n_left = lanes_->groups_within(minima, n_groups, limit, memory.groups.data());
+  const int64_t n_left = kernels_->places_within(minima, n_cells, limit, cells);
   int64_t affordable = std::max(coarse_.n_codes() / kFewLeft, 4 * cell_codes);
   memory.left.clear();
-  for (int64_t i = 0; i < n_left; ++i) {
-    const int64_t group = memory.groups[static_cast<size_t>(i)];
-    for (int64_t lane = 0; lane < lanes; ++lane) {
-      if (minima[group * lanes + lane] > limit) continue;
+  for (int64_t i = 0; i < n_left;) {
+    memory.batch.clear();
+    for (; i < n_left && memory.batch.size() < kBatch; ++i) {
+      if (minima[cells[i]] > limit) continue;  // it has become lower
       affordable -= cell_codes;
       if (affordable < 0) return false;
-      for_codes_of(group, lane, [&](int64_t k) {
-        const int32_t e = estimate(k, memory);
-        if (e > threshold) return;
-        memory.left.push_back({static_cast<int32_t>(k), e});
-        if (e >= lowest) return;
-        lowest = e;
-        threshold = filter_.threshold(lowest, slack);
-        limit = coarse_.limit(threshold, error);
-      });
+      add_codes(cells[i], memory.batch);
+    }
+    estimate(memory);
+    for (size_t b = 0; b < memory.batch.size(); ++b) {
+      const int32_t e = memory.products[b];
+      if (e > threshold) continue;
+      memory.left.push_back({memory.batch[b], e});
+      if (e >= lowest) continue;
+      lowest = e;
+      threshold = filter_.threshold(lowest, slack);
+      limit = coarse_.limit(threshold, error);
     }
   }
   std::erase_if(memory.left, [&](const auto& code) { return code.estimate > threshold; });
@@ -79,7 +85,7 @@ int64_t CoarseSearch<T>::find(const T* x, int64_t n_rows, const RoundedRows& rou
   memory.bytes.resize(static_cast<size_t>(n_rows * row_bytes));
   memory.errors.resize(static_cast<size_t>(n_rows));
   memory.minima.resize(static_cast<size_t>(n_rows * row_minima));
-  memory.groups.resize(static_cast<size_t>(n_groups));
+  memory.cells.resize(static_cast<size_t>(row_minima));
   memory.row.assign(static_cast<size_t>(coarse_.n_padded()), 0);
   memory.pairs.clear();
   memory.rows.clear();

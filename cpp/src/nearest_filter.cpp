@@ -1,8 +1,10 @@
 #include "evtok/nearest_filter.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 namespace evtok {
 namespace {
@@ -21,6 +23,16 @@ double scale_to(double size, double limit) {
   int exponent = 0;
   const double fraction = std::frexp(limit / size, &exponent);  // in [0.5, 1)
   return fraction > 0 ? std::ldexp(1.0, exponent - 1) : 0;
+}
+
+// |x|^2. Eight sums side by side, because each addition of one waits for the one before.
+template <class T> double square_of(const T* x, int64_t n) {
+  double sums[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int64_t l = 0; l < 8; ++l) sums[l] += static_cast<double>(x[i + l]) * static_cast<double>(x[i + l]);
+  for (; i < n; ++i) sums[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
 bool in_range(double scale) {
@@ -90,27 +102,31 @@ template <class T> FilterView FilterCodes<T>::view(int64_t first, int64_t n) con
 template <class T> double FilterCodes<T>::round_row(const T* x, int16_t* rounded) const {
   T scale = scale_;
   if (dot_) {
-    double square = 0;
-    for (int64_t j = 0; j < n_dims_; ++j) square += static_cast<double>(x[j]) * static_cast<double>(x[j]);
+    const double square = square_of(x, n_dims_);
     const double wanted = square > 0 ? scale_to(std::sqrt(square), kCodeNorm) : 1;
     if (!in_range(wanted)) return -1;
     scale = static_cast<T>(wanted);
   }
-  T largest = 0;
-  double square = 0;
+  // Plain C for the compiler's vectors. Where y is outside the range of int16, its integer means nothing: the
+  // row is refused below, as is NaN, whose bits are those of a still larger number.
+  using Bits = std::conditional_t<std::is_same_v<T, float>, int32_t, int64_t>;
+  constexpr T kToInteger = std::is_same_v<T, float> ? T(0x1.8p23) : T(0x1.8p52);
+  const T* centre = centre_.data();
+  Bits largest = 0;
+  uint64_t square = 0;
   for (int64_t j = 0; j < n_dims_; ++j) {
-    const T y = (x[j] - centre_[static_cast<size_t>(j)]) * scale;
-    largest = std::max(largest, std::abs(y));
-    const T nearest = std::nearbyint(y);
-    square += static_cast<double>(nearest * nearest);
-    // A number outside the range of int16 is refused below.
-    rounded[j] = static_cast<int16_t>(static_cast<int32_t>(
-        std::clamp(nearest, static_cast<T>(-kLargestCoordinate), static_cast<T>(kLargestCoordinate))));
+    const T y = (x[j] - centre[j]) * scale;
+    const Bits size = std::bit_cast<Bits>(y) & std::numeric_limits<Bits>::max();
+    largest = size > largest ? size : largest;
+    // The sum has no room for digits behind the point: its last bits are y, rounded.
+    const auto nearest = static_cast<int16_t>(std::bit_cast<Bits>(y + kToInteger));
+    rounded[j] = nearest;
+    square += static_cast<uint32_t>(int32_t{nearest} * nearest);
   }
   if (n_dims_ % 2 != 0) rounded[n_dims_] = 0;
-  const double norm = std::sqrt(square) * (1 + 1e-6),
+  const double norm = std::sqrt(static_cast<double>(square)) * (1 + 1e-6),
                root = kRounding * std::sqrt(static_cast<double>(n_dims_));
-  if (!(largest < static_cast<T>(kLargestCoordinate) && norm < kRowNorm)) return -1;
+  if (largest >= std::bit_cast<Bits>(T(kLargestCoordinate)) || norm >= kRowNorm) return -1;
   const double error = 1 + root * (largest_norm_ + norm);
   return dot_ ? 2 * error + proportion_ * (norm + root)
               : 2 * error + proportion_ * (error + (norm + root) * (norm + root) / 2);

@@ -40,7 +40,7 @@ RoundedRow round_row(const T* x, const FilterCodes<T>& filter, const CoarseCodes
 template <class T> int64_t fine_estimate(const CoarseCodes<T>& coarse, const RoundedRow& row, int64_t k) {
   int64_t sum = coarse.bias(k);
   for (int64_t j = 0; j < coarse.n_dims(); ++j)
-    sum += int64_t{row.integers[static_cast<size_t>(j)]} * coarse.integers(k)[j];
+    sum += int64_t{row.integers[static_cast<size_t>(j)]} * coarse.integers()[k * coarse.n_padded() + j];
   return sum;
 }
 
@@ -255,18 +255,44 @@ template <class T, class Chains> void test_chains(Chains chains) {
     }
 }
 
-void test_product(const CoarseKernels& kernels) {
+void test_products(const CoarseKernels& kernels) {
   Random random(24);
+  constexpr int64_t kCodes = 5;
   for (int64_t n = 0; n <= 160; n += kProductWidth) {
-    std::vector<int16_t> a, b;
-    int64_t sum = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      a.push_back(static_cast<int16_t>(random() % 4001));
-      b.push_back(static_cast<int16_t>(static_cast<int>(random() % 4001) - 2000));
-      sum += int64_t{a.back()} * b.back();
+    std::vector<int16_t> row, codes;
+    for (int64_t i = 0; i < n; ++i) row.push_back(static_cast<int16_t>(random() % 4001));
+    for (int64_t i = 0; i < kCodes * n; ++i)
+      codes.push_back(static_cast<int16_t>(static_cast<int>(random() % 4001) - 2000));
+    for (int64_t n_ids = 0; n_ids <= 13; ++n_ids) {
+      std::vector<int32_t> ids, expected, products(static_cast<size_t>(n_ids) + 1, -7);
+      for (int64_t k = 0; k < n_ids; ++k) {
+        ids.push_back(static_cast<int32_t>(random() % kCodes));
+        int32_t sum = 0;
+        for (int64_t i = 0; i < n; ++i)
+          sum += int32_t{row[static_cast<size_t>(i)]} * codes[static_cast<size_t>(ids.back() * n + i)];
+        expected.push_back(sum);
+      }
+      expected.push_back(-7);  // nothing is written behind the end
+      kernels.products(row.data(), codes.data(), n, ids.data(), n_ids, products.data());
+      CHECK(products == expected);
     }
-    CHECK(kernels.product(a.data(), b.data(), n) == sum);
   }
+}
+
+void test_places_within(const CoarseKernels& kernels, int64_t lanes) {
+  Random random(25);
+  for (int64_t n = 0; n <= 40 * lanes; n += lanes)
+    for (const int32_t limit : {INT32_MIN, -3, 0, 3, INT32_MAX}) {
+      std::vector<int32_t> minima, expected, places(static_cast<size_t>(n) + 1, -7);
+      for (int64_t i = 0; i < n; ++i) {
+        minima.push_back(random() % 9 == 0 ? INT32_MAX : static_cast<int32_t>(random() % 11) - 5);
+        if (minima.back() <= limit) expected.push_back(static_cast<int32_t>(i));
+      }
+      const int64_t found = kernels.places_within(minima.data(), n, limit, places.data());
+      CHECK(places.back() == -7);
+      places.resize(static_cast<size_t>(found));
+      CHECK(places == expected);
+    }
 }
 
 }  // namespace
@@ -288,7 +314,8 @@ int main() {
     test_rows_that_are_given_up<double>(isa);
     test_chains<float>(kernels.chains_f32);
     test_chains<double>(kernels.chains_f64);
-    test_product(kernels);
+    test_products(kernels);
+    test_places_within(kernels, lanes);
     ++n_tested;
   }
   if (n_tested == 0) std::printf("no instruction set of this CPU has a coarse stage\n");

@@ -60,8 +60,13 @@ struct CoarseKernels {
   CoarseRow (*round_row)(const int16_t* x, int64_t n, int32_t step, int64_t n_quads, uint8_t* rounded);
   /// For rows x (n_rows, n_quads * 4): the smallest q in each lane of each group, as FilterKernels::minima.
   void (*minima)(const CoarseView& codes, const uint8_t* x, int64_t n_rows, int64_t stride, int32_t* minima);
-  /// a.b, of n numbers, a multiple of kProductWidth.
-  int32_t (*product)(const int16_t* a, const int16_t* b, int64_t n);
+  /// Writes the places of minima (n,) that are at or below `limit`, increasing; returns how many. places
+  /// (n,); n is a multiple of the filter's lanes.
+  int64_t (*places_within)(const int32_t* minima, int64_t n, int32_t limit, int32_t* places);
+  /// row.codes[id] of each id, into products (n_ids,). row (n,) and codes (n_codes, n) of int16; n is a
+  /// multiple of kProductWidth.
+  void (*products)(const int16_t* row, const int16_t* codes, int64_t n, const int32_t* ids, int64_t n_ids,
+                   int32_t* products);
   /// The specification for n pairs; dot or l2.
   void (*chains_f32)(const ChainPair<float>* pairs, int64_t n, int64_t n_dims, bool dot, float* values);
   void (*chains_f64)(const ChainPair<double>* pairs, int64_t n, int64_t n_dims, bool dot, double* values);
@@ -72,7 +77,8 @@ inline constexpr int64_t kProductWidth = 16;
 
 CoarseRow coarse_round_row_avx2(const int16_t*, int64_t, int32_t, int64_t, uint8_t*);
 void coarse_minima_avx2(const CoarseView&, const uint8_t*, int64_t, int64_t, int32_t*);
-int32_t coarse_product_avx2(const int16_t*, const int16_t*, int64_t);
+int64_t coarse_places_avx2(const int32_t*, int64_t, int32_t, int32_t*);
+void coarse_products_avx2(const int16_t*, const int16_t*, int64_t, const int32_t*, int64_t, int32_t*);
 void coarse_chains_f32_avx2(const ChainPair<float>*, int64_t, int64_t, bool, float*);
 void coarse_chains_f64_avx2(const ChainPair<double>*, int64_t, int64_t, bool, double*);
 
@@ -104,7 +110,7 @@ public:
 
   /// The filter's integers, code after code: n_dims padded with zeros to a multiple of kProductWidth.
   int64_t n_padded() const { return n_padded_; }
-  const int16_t* integers(int64_t k) const { return integers_.data() + k * n_padded_; }  // -C
+  const int16_t* integers() const { return integers_.data(); }  // -C
   int32_t bias(int64_t k) const { return biases_[static_cast<size_t>(k)]; }
   const T* code(int64_t k) const { return rows_.data() + k * n_dims_; }
 

@@ -18,8 +18,10 @@ template <class T> struct CoarseMemory {
   AlignedVector<uint8_t> bytes;   // (rows, n_quads, 4)
   std::vector<double> errors;     // (rows,)
   AlignedVector<int32_t> minima;  // (rows, n_groups, lanes)
-  std::vector<int32_t> groups;    // (n_groups,)
+  std::vector<int32_t> cells;     // (n_groups * lanes,): codes whose estimates share a minimum
   AlignedVector<int16_t> row;     // (n_padded,): one row's integers
+  std::vector<int32_t> batch;     // ids that get their estimates together
+  std::vector<int32_t> products;  // of the batch
   std::vector<Code> left;         // of one row
   // Of all rows, in their order: what is left to the specification.
   std::vector<ChainPair<T>> pairs;
@@ -47,8 +49,8 @@ public:
 
 private:
   bool codes_left(const int32_t* minima, double slack, double error, CoarseMemory<T>& memory) const;
-  template <class Visit> void for_codes_of(int64_t group, int64_t lane, Visit visit) const;
-  int32_t estimate(int64_t k, const CoarseMemory<T>& memory) const;
+  void add_codes(int64_t cell, std::vector<int32_t>& ids) const;
+  void estimate(CoarseMemory<T>& memory) const;
   void decide(const NeighbourLists<T>& lists, CoarseMemory<T>& memory) const;
 
   const CoarseCodes<T>& coarse_;
