@@ -233,13 +233,13 @@ class EventSource:
             raise
         self._open.keep(k, reader)
 
+    def hand_over(self) -> None:
+        """Leave the file that this thread keeps open to the thread that reads next."""
+        self._open.hand_over()
+
     def close(self) -> None:
         """Close the files that are kept open for the next call; the source can still be used."""
         self._open.clear()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_open"):
-            self._open.clear()
 
     def __enter__(self) -> EventSource:
         return self

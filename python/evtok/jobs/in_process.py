@@ -36,6 +36,7 @@ class InProcess(Executor):
     def run(self, job: Job, pending: Sequence[Pending]) -> Generator[Outcome, None, None]:  # noqa: D102
         runner = TaskRunner(job.plan, job.encoder, job.folder, job.threads, Budget(job.memory))
         tasks = [task for task, _ in pending]
+        job.source.hand_over()  # to the thread that reads: planning has opened the first file
         with contextlib.closing(read_ahead(_read(job, tasks))) as items:
             for task, expected in pending:
                 job.progress.say("task", name=task.stem, attempt=1)

@@ -123,7 +123,7 @@ def _names(keep: Sequence[str] | str | None, taken: Sequence[str]) -> tuple[str,
 
 def _kept(source: EventSource, keep: Sequence[str], *, required: bool) -> list[tuple[str, str]]:
     """Find out which of the fields to keep are there, and their dtypes, in the first event there is."""
-    first = source.first_event()
+    first = source.select((), None).first_event()  # its fields alone: a format may read much for one event
     if first is None:
         return []
     missing = [name for name in keep if name not in first.fields]

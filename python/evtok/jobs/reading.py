@@ -20,7 +20,7 @@ Chunk = tuple[Events, Sequence[BadRecord]]
 #: More bad records than this, and the range is refused as a whole: the file is of another format.
 MAX_BAD_RECORDS = 10_000
 
-FIRST_CHUNK, SHORTEST_CHUNK, LONGEST_CHUNK = 2_000, 64, 65_536
+FIRST_CHUNK, SHORTEST_CHUNK, LONGEST_CHUNK = 2_000, 64, 131_072
 
 
 class UnreadableError(Exception):
