@@ -191,8 +191,10 @@ def _job(
         tiling.describe(sample, path, times),
         differences=differences,
         notes=(
-            "the job writes its shards durably (fsync), and reads the fields label, weight and event too",
+            "the job writes its shards durably (fsync); all read the fields label, weight and event too",
+            "Python's garbage collector runs, as it does for users",
         ),
+        collects=True,
     )
 
 

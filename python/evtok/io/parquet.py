@@ -23,8 +23,10 @@ from evtok.io.schema import Schema
 _LIST_LEVELS = (("list", "item"), ("list", "element"), ("bag", "array_element"), ("list", "array"))
 
 
-#: Rows are decoded by so many, or about so many bytes of them: the objects in them are known only after that.
+#: Rows are decoded by so many at first, or about so many bytes of them: the objects in them are known only after
+#: that. What is known is used after so many batches, for batches that are one of so many parts of a chunk.
 _ROWS, _FEWEST_ROWS, _BYTES = 8192, 64, 1 << 26
+_BATCHES, _PARTS = 8, 4
 
 #: A column of a row group is read through a buffer of this many bytes, not as a whole.
 _BUFFER = 1 << 20
@@ -81,10 +83,9 @@ class ParquetFile(ColumnarFile):
         position = int(self._starts[first])
         # A path that does not exist gives no column and no error; `sources` are names that the footer has.
         paths = [self._paths[source] for source in sources]
-        rows = min(chunk, self._rows_at_once(first, last))
         waiting: list[Any] = []
         objects = 0
-        for batch in self._file.iter_batches(rows, list(range(first, last)), columns=paths):
+        for batch in self._batches(paths, first, last, chunk):
             begin, end = max(start - position, 0), min(stop - position, batch.num_rows)
             position += batch.num_rows
             if begin < end:
@@ -105,6 +106,21 @@ class ParquetFile(ColumnarFile):
         if waiting:
             yield self._columns(waiting, sources)
 
+    def _batches(self, paths: list[str], first: int, last: int, chunk: int) -> Iterator[Any]:
+        """Yield row groups [first, last) in batches, of more rows where those before held few objects."""
+        rows, densest = min(chunk, _ROWS), 1.0
+        while first < last:
+            until = first + 1
+            while until < last and self._starts[until] - self._starts[first] < _BATCHES * rows:
+                until += 1
+            fitting = min(rows, self._rows_at_once(first, until))
+            for batch in self._file.iter_batches(fitting, list(range(first, until)), columns=paths):
+                densest = max(densest, _objects(batch) / max(1, batch.num_rows))
+                yield batch
+            first = until
+            few = self.objects_per_chunk / (_PARTS * densest)
+            rows = int(max(min(rows, _ROWS), min(chunk, 4 * rows, few)))
+
     def _rows_at_once(self, first: int, last: int) -> int:
         """Return how many rows to decode at a time, from the sizes of the row groups.
 
@@ -113,7 +129,7 @@ class ParquetFile(ColumnarFile):
         """
         groups = [self._file.metadata.row_group(k) for k in range(first, last)]
         widest = max((one.total_byte_size / max(1, one.num_rows) for one in groups), default=1)
-        return int(max(_FEWEST_ROWS, min(_ROWS, _BYTES / max(1, widest))))
+        return int(max(_FEWEST_ROWS, _BYTES / max(1, widest)))
 
     def _columns(self, batches: list[Any], sources: tuple[str, ...]) -> dict[str, Column]:
         # Not by Arrow's concatenation, which aborts the process where the offsets are corrupt.
