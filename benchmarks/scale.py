@@ -6,7 +6,9 @@ Usage: python benchmarks/scale.py SAMPLE.parquet OUTPUT.json [--events N] [--wor
 The sample is tiled: its rows are repeated into one file of `--tile` events, and a job reads that file under as many
 names (hard links) as give the events that are asked for. So inputs are in the page cache, and the events repeat; the
 document says both. Every job is a process of its own, confined to as many CPUs as it has workers, each with one thread.
-Rounds visit the numbers of workers up and down in turn. Before anything counts, `evtok.verify` proves the shards, and
+Rounds visit the numbers of workers up and down in turn, and end with as many jobs that know nothing of each other, of
+one worker and one CPU each: what they reach together is what the machine gives, as its CPUs share more than each job
+knows. Before anything counts, `evtok.verify` proves the shards, and
 all jobs must write the same bytes. Bytes an event are of a job over the sample itself, as what repeats compresses too
 well. `scale_table.py` makes the tables of docs/scale.md of the document.
 """
@@ -25,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +47,8 @@ FORMAT = "evtok-scale"
 
 def run_job(asked: dict[str, Any]) -> dict[str, Any]:
     """Run a job as asked, confined to as many CPUs as it has workers, and say what it took."""
-    cpus = sorted(os.sched_getaffinity(0))[: asked["workers"] or len(os.sched_getaffinity(0))]
-    os.sched_setaffinity(0, cpus)
+    first, cpus = asked.get("first_cpu", 0), sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cpus[first : first + (asked["workers"] or len(cpus))])
     output = Path(asked["output"])
     options: dict[str, Any] = {"events_per_shard": asked["events_per_shard"]}
     if asked["workers"]:
@@ -137,12 +140,14 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     common = {"inputs": inputs, "events_per_shard": options.events_per_shard, "output": str(folder / "out")}
     rows = []
     for product in products:
-        runs = list(_scaling({**common, **product["asked"]}, options))
+        asked = {**common, **product["asked"]}
+        apart: list[dict[str, Any]] = []
+        runs = list(_scaling(asked, options, apart))
         once = {**common, **product["asked"], "inputs": [str(options.sample)], "workers": 0, "verify": False}
         stored = {
             key: value for key, value in in_a_process(once).items() if key in ("events", "bytes", "ids")
         }
-        rows.append({"what": product["what"], "runs": runs, "untiled": stored})
+        rows.append({"what": product["what"], "runs": runs, "apart": apart, "untiled": stored})
     memory = []
     for k, n_events in enumerate(options.memory):
         some = links(tiled, max(1, round(n_events / per_file)), folder / f"memory-{k}")
@@ -183,7 +188,9 @@ def _products(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, A
         yield {"what": f"scores, {kind}", "asked": {"product": "scores", "artefact": str(path)}}
 
 
-def _scaling(asked: dict[str, Any], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _scaling(
+    asked: dict[str, Any], options: argparse.Namespace, apart: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     content = None
     for k in range(options.rounds):
         for workers in options.workers if k % 2 == 0 else options.workers[::-1]:
@@ -195,6 +202,18 @@ def _scaling(asked: dict[str, Any], options: argparse.Namespace) -> Iterator[dic
             rate = found["events"] / found["seconds"]
             print(f"{asked['product']}: {workers} workers, {rate:,.0f} events/s", file=sys.stderr)
             yield {"workers": workers, "round": k, **{key: found[key] for key in _KEPT}}
+        n = min(max(options.workers), len(asked["inputs"]))
+        with ThreadPoolExecutor(n) as pool:
+            jobs = list(pool.map(lambda place, n=n: _one_of(asked, place, n), range(n)))
+        together = sum(job["events"] / job["seconds"] for job in jobs)
+        print(f"{asked['product']}: {n} jobs apart, {together:,.0f} events/s", file=sys.stderr)
+        apart.append({"jobs": n, "round": k, "events_per_second": together})
+
+
+def _one_of(asked: dict[str, Any], place: int, n: int) -> dict[str, Any]:
+    """Run one of `n` jobs at the same time, on its share of the inputs and a CPU of its own."""
+    share = {"inputs": asked["inputs"][place::n], "output": f"{asked['output']}-{place}"}
+    return in_a_process({**asked, **share, "workers": 1, "first_cpu": place, "verify": False})
 
 
 _KEPT = ("events", "ids", "bytes", "seconds", "cpu_seconds", "stages")

@@ -47,9 +47,9 @@ def _rates(run: dict[str, Any]) -> Iterator[str]:
     yield (
         "| what | "
         + " | ".join(f"{n} worker{'s' * (n > 1)}" for n in workers)
-        + " | of ideal | seconds of one worker |"
+        + " | of ideal | of jobs apart | seconds of one worker |"
     )
-    yield "| --- |" + " --- |" * (len(workers) + 2)
+    yield "| --- |" + " --- |" * (len(workers) + 3)
     for row in run["rows"]:
         rates = [_rate(row, n) for n in workers]
         ideal = rates[-1] / rates[0] * workers[0] / workers[-1]
@@ -57,11 +57,17 @@ def _rates(run: dict[str, Any]) -> Iterator[str]:
             row["what"],
             *(f"{_short(rate)} events/s" for rate in rates),
             f"{ideal:.0%}",
+            f"{rates[-1] / statistics.median(one['events_per_second'] for one in row['apart']):.0%}",
             _stages(row, workers[0]),
         ]
         yield f"| {' | '.join(cells)} |"
     yield ""
-    yield "Seconds are those of reading, encoding and writing 10⁶ events; reading overlaps the others."
+    n = workers[-1]
+    yield (
+        f"Ideal is {n} times the rate of one worker alone. Jobs apart are {n} jobs of one worker each that know "
+        "nothing of each other, at the same time: what the CPUs of this machine give together. Seconds are those of "
+        "reading, encoding and writing 10⁶ events; reading overlaps the others."
+    )
 
 
 def _stages(row: dict[str, Any], workers: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +19,7 @@ from evtok.jobs.documents import seal, unseal
 from evtok.jobs.durable import AtomicFile, OutputFolder
 from evtok.jobs.fields import HASH, Fields
 from evtok.jobs.manifest import Manifest, read_record, require_manifest
+from evtok.jobs.pipeline import read_ahead
 from evtok.jobs.resume import sha256_of
 from evtok.jobs.score_file import FILE, ScoreFacts
 from evtok.jobs.shard_reader import ShardFile
@@ -129,8 +131,11 @@ def _write(file: AtomicFile, folder: OutputFolder, manifest: Manifest, facts: Sc
         use_dictionary=[FILE],
         write_page_checksum=True,
     )
-    for group in _groups(_batches(folder, manifest)):
-        writer.write_table(_table(pa, group, paths, schema), row_group_size=ROWS_PER_GROUP)
+    groups = _groups(_batches(folder, manifest))
+    tables = (_table(pa, group, paths, schema) for group in groups)
+    with contextlib.closing(read_ahead(tables)) as ahead:  # the next parts are proven while these are compressed
+        for table in ahead:
+            writer.write_table(table, row_group_size=ROWS_PER_GROUP)
     writer.close()
     return sink.sha256()
 
