@@ -1,5 +1,6 @@
 """P34: a Dask cluster of 4 workers that are killed, stopped past their deadlines and continued, or cut off the network.
 
+Jobs over small files that are made here, and, where EVTOK_TEST_DATA names them, over all event files of its `pythia`.
 Each worker has a network namespace of its own where this process may make one; else cutting the network is left out.
 """
 
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -121,47 +122,112 @@ def _namespace(k: int) -> str:
     return name
 
 
+#: Carries out jobs below a folder; options go to `tokenize_files`.
+Jobs = Callable[..., None]
+
+
 def _rows(work: Path, trials: int) -> Iterator[Row]:
     from distributed import Client
 
-    from faults import job
-    from faults.jobs_at_risk import hashes
-
-    inputs = work / "in"
-    job.make(inputs, 8000)
-    job.run(inputs, work / "whole" / "tokens", events_per_shard=2000)
-    whole = {name: mark for name, mark in hashes(work / "whole").items() if "shard-" in Path(name).name[:6]}
+    small = _small_files(work / "in")
+    jobs = [("", trials, small)]
+    if data := os.environ.get("EVTOK_TEST_DATA"):
+        jobs.append((" over all files of pythia", max(1, trials // 4), _pythia(Path(data) / "pythia", work)))
     cluster = Cluster(work)
     try:
         with Client(cluster.address, timeout=120, set_as_default=False) as client:
             client.wait_for_workers(N_WORKERS, timeout=180)
-            for kind, text in KINDS.items():
-                row = Row(
-                    f"Dask, {N_WORKERS} workers: {text}",
-                    "the same events, in shards of the same sha256 as those of a job on one machine",
-                    ("identical",),
-                )
-                if kind == "cut off" and not cluster.namespaces:
-                    row.notes.append("not run: no network namespaces may be made here")
-                    yield row
-                    continue
-                in_time = 0
-                for trial in range(trials):
-                    outcome, example, hit = _trial(client, cluster, inputs, work / "out", kind, trial, whole)
-                    row.add(outcome, example)
-                    in_time += hit
-                row.notes.append(f"{in_time} of the faults came while the job ran")
-                yield row
+            for name, times, run in jobs:
+                run(work / "whole")
+                whole = _shards(work / "whole")
+                shutil.rmtree(work / "whole")
+                for kind, text in KINDS.items():
+                    row = Row(
+                        f"Dask, {N_WORKERS} workers{', jobs' if name else ''}{name}: {text}",
+                        "the same events, in shards of the same sha256 as those of a job on one machine",
+                        ("identical",),
+                    )
+                    yield _tried(row, client, cluster, run, work / "out", kind, times, whole)
     finally:
         cluster.close()
 
 
+def _small_files(inputs: Path) -> Jobs:
+    from faults import job
+
+    job.make(inputs, 8000)
+
+    def run(output: Path, **options: Any) -> None:
+        progress = options.pop("progress", None)
+        job.run(inputs, output / "tokens", progress, 2000, **options)
+
+    return run
+
+
+def _pythia(folder: Path, work: Path) -> Jobs:
+    """Return a job for each format: files of one format are read together."""
+    import evtok
+    from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
+
+    ranges = {"pt": (0, 500), "eta": (-4, 4), "phi": (-3.2, 3.2)}
+    tokenizer = BinnedTokenizer({name: Feature(name, Uniform(40, *ends)) for name, ends in ranges.items()})
+    tokenizer.save(work / "tokenizer")
+    patterns = (
+        "**/*.dm.csv",
+        "**/c3_*.parquet",
+        "ttbar.parquet",
+        "*_lhco.parquet",
+        "*.h5",
+        "*.nano.root",
+        "*.rntuple.root",
+    )
+    groups = [sorted(folder.glob(pattern)) for pattern in patterns]
+    there = {path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json"}
+    if there != {path for group in groups for path in group} or not all(groups):
+        raise RuntimeError(
+            f"{folder}: a file is in none of the jobs, or a job without files: adapt the patterns"
+        )
+
+    def run(output: Path, **options: Any) -> None:
+        for k, files in enumerate(groups):
+            evtok.tokenize_files(files, work / "tokenizer", output / str(k), events_per_shard=1000, **options)
+
+    return run
+
+
+def _shards(folder: Path) -> dict[str, str]:
+    from faults.jobs_at_risk import hashes
+
+    return {name: mark for name, mark in hashes(folder).items() if Path(name).name.startswith("shard-")}
+
+
+def _tried(
+    row: Row,
+    client: Any,
+    cluster: Cluster,
+    run: Jobs,
+    output: Path,
+    kind: str,
+    trials: int,
+    whole: dict[str, str],
+) -> Row:
+    if kind == "cut off" and not cluster.namespaces:
+        row.notes.append("not run: no network namespaces may be made here")
+        return row
+    in_time = 0
+    for trial in range(trials):
+        outcome, example, hit = _trial(client, cluster, run, output, kind, trial, whole)
+        row.add(outcome, example)
+        in_time += hit
+    row.notes.append(f"{in_time} of the faults came while the job ran")
+    row.notes.append(f"{len(whole)} files of shards")
+    return row
+
+
 def _trial(
-    client: Any, cluster: Cluster, inputs: Path, output: Path, kind: str, trial: int, whole: dict[str, str]
+    client: Any, cluster: Cluster, run: Jobs, output: Path, kind: str, trial: int, whole: dict[str, str]
 ) -> tuple[str, object, bool]:
     import evtok
-    from faults import job
-    from faults.jobs_at_risk import hashes
 
     started, hit = threading.Event(), []
     rng = random.Random(trial)
@@ -192,7 +258,7 @@ def _trial(
     striker.start()
     error: Exception | None = None
     try:
-        job.run(inputs, output / "tokens", listen, 2000, client=client, task_timeout=DEADLINE)
+        run(output, progress=listen, client=client, task_timeout=DEADLINE)
     except Exception as raised:
         error = raised
     done.set()
@@ -201,9 +267,8 @@ def _trial(
     if kind == "stopped":
         process.send_signal(signal.SIGCONT)
         time.sleep(2)  # the late worker finishes what it was at, and writes it
-    found = hashes(output)
-    problems = evtok.verify(output / "tokens").problems if error is None else [str(error)]
-    same = {name: mark for name, mark in found.items() if "shard-" in Path(name).name[:6]} == whole
+    problems = [] if error else [p for one in sorted(output.iterdir()) for p in evtok.verify(one).problems]
+    same = _shards(output) == whole
     shutil.rmtree(output)
     with contextlib.suppress(Exception):
         client.wait_for_workers(N_WORKERS, timeout=60)

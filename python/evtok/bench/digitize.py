@@ -62,6 +62,7 @@ def cases(shape: dict[str, Any], settings: Settings) -> Iterator[Case]:
         "numpy.digitize in float64",
         {"seed": SEED, "sha256": sha256(x, edges), "bytes": 12 * n},
         bytes_per_unit=BYTES,
+        reach={"numpy.digitize": shape["reach"]} if "reach" in shape else {},
         absent=absent,
         notes=("the result is int64, as NumPy's",),
     )

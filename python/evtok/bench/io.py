@@ -58,6 +58,10 @@ def make_tokenizer() -> BinnedTokenizer:
     return BinnedTokenizer(features, types=("j", "b", "e-", "e+", "m-", "m+", "g"))
 
 
+def _reach(shape: dict[str, Any], *peers: str) -> dict[str, float]:
+    return dict.fromkeys(peers, shape["reach"]) if "reach" in shape else {}
+
+
 # ---- text --------------------------------------------------------------------------------------------------------
 
 
@@ -96,6 +100,7 @@ def _text(shape: dict[str, Any], settings: Settings, data: Path, folder: Path) -
         "plain Python",
         tiling.describe(sample, path, times),
         differences=differences,
+        reach=_reach(shape, "plain Python"),
         notes=("the count of records, a pass of its own, is part of our time",),
     )
 
@@ -190,6 +195,7 @@ def _job(
         "encode of the sample, tiled",
         tiling.describe(sample, path, times),
         differences=differences,
+        reach=_reach(shape, *(peer.name for peer in peers)),
         notes=(
             "the job writes its shards durably (fsync); all read the fields label, weight and event too",
             "Python's garbage collector runs, as it does for users",

@@ -134,6 +134,7 @@ def _case(shape: dict[str, Any], kind: str, events: Events, settings: Settings) 
         "numpy.digitize in float64",
         {"seed": SEED, "sha256": sha256(types, *columns), "events": len(events), "bytes": 17 * n_objects},
         bytes_per_unit=BYTES,
+        reach={"numpy.digitize chain": shape["reach"]} if "reach" in shape else {},
         absent=absent,
         notes=(
             "without out=, encode gives each result in fresh memory, which the kernel of the system has to clear first",
