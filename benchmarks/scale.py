@@ -7,7 +7,7 @@ The sample is tiled: its rows are repeated into one file of `--tile` events, and
 names (hard links) as give the events that are asked for. So inputs are in the page cache, and the events repeat; the
 document says both. Every job is a process of its own, confined to as many CPUs as it has workers, each with one thread.
 Rounds visit the numbers of workers up and down in turn, and end with as many jobs that know nothing of each other, of
-one worker and one CPU each: what they reach together is what the machine gives, as its CPUs share more than each job
+one worker and one CPU each: the sum of their rates is what the machine gives, as its CPUs share more than each job
 knows. Before anything counts, `evtok.verify` proves the shards, and
 all jobs must write the same bytes. Bytes an event are of a job over the sample itself, as what repeats compresses too
 well. `scale_table.py` makes the tables of docs/scale.md of the document.
@@ -136,7 +136,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     tiled = folder / "tiled.parquet"
     per_file = tile(options.sample, min(options.tile, options.events), tiled)
     products = list(_products(options, folder))
-    inputs = links(tiled, max(1, round(options.events / per_file)), folder / "inputs")
+    inputs = links(tiled, max(*options.workers, round(options.events / per_file)), folder / "inputs")
     common = {"inputs": inputs, "events_per_shard": options.events_per_shard, "output": str(folder / "out")}
     rows = []
     for product in products:
@@ -202,7 +202,7 @@ def _scaling(
             rate = found["events"] / found["seconds"]
             print(f"{asked['product']}: {workers} workers, {rate:,.0f} events/s", file=sys.stderr)
             yield {"workers": workers, "round": k, **{key: found[key] for key in _KEPT}}
-        n = min(max(options.workers), len(asked["inputs"]))
+        n = max(options.workers)
         with ThreadPoolExecutor(n) as pool:
             jobs = list(pool.map(lambda place, n=n: _one_of(asked, place, n), range(n)))
         together = sum(job["events"] / job["seconds"] for job in jobs)

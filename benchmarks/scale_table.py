@@ -65,8 +65,8 @@ def _rates(run: dict[str, Any]) -> Iterator[str]:
     n = workers[-1]
     yield (
         f"Ideal is {n} times the rate of one worker alone. Jobs apart are {n} jobs of one worker each that know "
-        "nothing of each other, at the same time: what the CPUs of this machine give together. Seconds are those of "
-        "reading, encoding and writing 10⁶ events; reading overlaps the others."
+        "nothing of each other, at the same time, and the sum of their rates: what the CPUs of this machine give "
+        "together. Seconds are those of reading, encoding and writing 10⁶ events; reading overlaps the others."
     )
 
 

@@ -90,7 +90,12 @@ def test_p56_an_editable_install_rebuilds_when_asked_and_not_at_import(tmp_path:
         return result.stdout.strip()
 
     def install() -> None:
-        options = ["--no-build-isolation", "--no-deps", "--no-index", f"-Cbuild-dir={tmp_path / 'build'}"]
+        options = [
+            "--no-build-isolation",
+            "--no-deps",
+            "--no-index",
+            f"-Cbuild-dir={checkout / 'build' / 'package'}",
+        ]
         python_says("-m", "pip", "install", *options, "-e", str(checkout))
 
     question = "import evtok, evtok._core as c; print(evtok.__file__, c.numerics_version)"

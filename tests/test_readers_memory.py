@@ -53,6 +53,29 @@ def test_p37_chunks_have_a_bounded_number_of_objects(tmp_path: Path, name: str) 
         assert np.concatenate([part.multiplicity for part in parts]).tolist() == [0] * 9000 + [1000] * 5000
 
 
+def test_p37_rows_of_few_objects_do_not_let_dense_ones_come_many_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offsets = np.concatenate([np.zeros(150_001, np.int64), np.arange(1, 20_001) * 100])
+    values = pa.array(np.ones(offsets[-1], np.float32))
+    column = pa.LargeListArray.from_arrays(pa.array(offsets), values)
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"Jet_pt": column, "Jet_eta": column}), path, row_group_size=50_000)
+    asked = []
+    real = pq.ParquetFile.iter_batches
+
+    def noted(self: Any, rows: int, *arguments: Any, **options: Any) -> Any:
+        asked.append(rows)
+        return real(self, rows, *arguments, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", noted)
+    with open_events(path, SCHEMA, chunk=131_072) as source:
+        parts = list(source)
+    assert np.concatenate([part.multiplicity for part in parts]).tolist() == np.diff(offsets).tolist()
+    assert asked[0] == 8192
+    assert max(asked) == 16_384  # after many empty rows
+
+
 def test_short_events_are_read_in_long_chunks(tmp_path: Path) -> None:
     with open_events(write(tmp_path / "a.parquet", 0, 50_000, 3), SCHEMA) as source:
         assert [len(part) for part in source] == [50_000]

@@ -1,7 +1,6 @@
 #include "evtok/nearest_coarse_search.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <type_traits>
 
 namespace evtok {

@@ -7,8 +7,8 @@ namespace evtok_test {
 
 inline int failures = 0, checks = 0;
 
-// Every access costs some twenty times as much under ThreadSanitizer. It looks for races, which do not depend on how
-// many inputs were tried: long tests try fewer there.
+// Every access costs some twenty times as much under ThreadSanitizer. It looks for races, which do not depend
+// on how many inputs were tried: long tests try fewer there.
 #ifdef __SANITIZE_THREAD__
 inline constexpr bool kFewerInputs = true;
 #else

@@ -35,7 +35,7 @@ std::vector<Isa> tested_isas() {
   std::vector<Isa> tested;
   for (int i = 0; i < kIsaCount; ++i)
     if (isa_available(static_cast<Isa>(i))) tested.push_back(static_cast<Isa>(i));
-  if (evtok_test::kFewerInputs) tested.erase(tested.begin(), tested.end() - 1);
+  if (evtok_test::kFewerInputs && tested.size() > 1) tested.erase(tested.begin());  // scalar, the slowest
   return tested;
 }
 

@@ -7,6 +7,7 @@ Each worker has a network namespace of its own where this process may make one; 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -17,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -122,22 +124,30 @@ def _namespace(k: int) -> str:
     return name
 
 
-#: Carries out jobs below a folder; options go to `tokenize_files`.
-Jobs = Callable[..., None]
+@dataclass(frozen=True)
+class Jobs:
+    """Carries out `count` jobs below a folder, one after the other; options go to `tokenize_files`."""
+
+    run: Callable[..., None]
+    count: int = 1
+
+    def __call__(self, output: Path, **options: Any) -> None:
+        self.run(output, **options)
 
 
 def _rows(work: Path, trials: int) -> Iterator[Row]:
     from distributed import Client
 
-    small = _small_files(work / "in")
-    jobs = [("", trials, small)]
+    jobs: list[tuple[str, int, Callable[[], Jobs]]] = [("", trials, lambda: _small_files(work / "in"))]
     if data := os.environ.get("EVTOK_TEST_DATA"):
-        jobs.append((" over all files of pythia", max(1, trials // 4), _pythia(Path(data) / "pythia", work)))
+        pythia = Path(data) / "pythia"
+        jobs.append((" over all files of pythia", max(1, trials // 4), lambda: _pythia(pythia, work)))
     cluster = Cluster(work)
     try:
         with Client(cluster.address, timeout=120, set_as_default=False) as client:
             client.wait_for_workers(N_WORKERS, timeout=180)
-            for name, times, run in jobs:
+            for name, times, make in jobs:
+                run = make()
                 run(work / "whole")
                 whole = _shards(work / "whole")
                 shutil.rmtree(work / "whole")
@@ -161,7 +171,7 @@ def _small_files(inputs: Path) -> Jobs:
         progress = options.pop("progress", None)
         job.run(inputs, output / "tokens", progress, 2000, **options)
 
-    return run
+    return Jobs(run)
 
 
 def _pythia(folder: Path, work: Path) -> Jobs:
@@ -192,7 +202,7 @@ def _pythia(folder: Path, work: Path) -> Jobs:
         for k, files in enumerate(groups):
             evtok.tokenize_files(files, work / "tokenizer", output / str(k), events_per_shard=1000, **options)
 
-    return run
+    return Jobs(run, len(groups))
 
 
 def _shards(folder: Path) -> dict[str, str]:
@@ -231,6 +241,7 @@ def _trial(
 
     started, hit = threading.Event(), []
     rng = random.Random(trial)
+    n_started, struck = itertools.count(1), rng.randint(1, run.count)  # which of its jobs is struck
     victim = rng.choice(list(cluster.workers))
     process = cluster.workers[victim]
 
@@ -250,7 +261,7 @@ def _trial(
             cluster.cut(victim, up=True)
 
     def listen(event: dict[str, Any]) -> None:
-        if event["event"] in ("start", "shard", "task"):
+        if event["event"] == "start" and next(n_started) == struck:
             started.set()
 
     done = threading.Event()

@@ -127,3 +127,23 @@ def test_of_a_server_only_tags_of_the_content_count(monkeypatch, info, known):
     assert bool(first) is known
     info["mtime"] = 6
     assert stamp("https://server/a.csv") == first
+
+
+def test_a_file_that_is_replaced_while_the_job_is_planned_is_not_recorded_as_the_new_one(
+    job, inputs, jets_schema, tmp_path, monkeypatch
+):
+    """What was opened is read on; the record must not say that it was what took its place."""
+    from evtok.jobs import opening
+
+    real = opening._open
+
+    def then_replaced(*arguments):
+        found = real(*arguments)
+        other = tmp_path / "other.parquet"
+        other.write_bytes(inputs[0].read_bytes())
+        other.replace(inputs[0])
+        return found
+
+    monkeypatch.setattr(opening, "_open", then_replaced)
+    with pytest.raises(JobError, match="changed"):
+        job(files=inputs[:1])

@@ -24,9 +24,10 @@ _LIST_LEVELS = (("list", "item"), ("list", "element"), ("bag", "array_element"),
 
 
 #: Rows are decoded by so many at first, or about so many bytes of them: the objects in them are known only after
-#: that. What is known is used after so many batches, for batches that are one of so many parts of a chunk.
+#: that. After so many batches, rows that hold few objects are decoded by more, and by no more than these: the next row
+#: group may be of other events, and what it holds is encoded, in fewer bytes than it has in memory.
 _ROWS, _FEWEST_ROWS, _BYTES = 8192, 64, 1 << 26
-_BATCHES, _PARTS = 8, 4
+_BATCHES, _PARTS, _MOST_ROWS = 8, 4, 16_384
 
 #: A column of a row group is read through a buffer of this many bytes, not as a whole.
 _BUFFER = 1 << 20
@@ -118,8 +119,8 @@ class ParquetFile(ColumnarFile):
                 densest = max(densest, _objects(batch) / max(1, batch.num_rows))
                 yield batch
             first = until
-            few = self.objects_per_chunk / (_PARTS * densest)
-            rows = int(max(min(rows, _ROWS), min(chunk, 4 * rows, few)))
+            if self.objects_per_chunk / (_PARTS * densest) >= _MOST_ROWS:
+                rows = min(chunk, _MOST_ROWS)
 
     def _rows_at_once(self, first: int, last: int) -> int:
         """Return how many rows to decode at a time, from the sizes of the row groups.

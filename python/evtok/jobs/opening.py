@@ -44,6 +44,7 @@ def planned(
     names = _names(keep, taken)
     locations = expand(inputs)
     _refuse_secrets(locations)
+    stamps = {location.path: stamp(location.path) for location in locations}
     source, unreadable = _open(locations, schema, encoder.required_columns, allow_unreadable)
     with source:
         kept = _kept(source, DEFAULT_KEEP if keep is None else names, required=keep is not None)
@@ -56,6 +57,7 @@ def planned(
             container=container,
             events_per_shard=events_per_shard,
             kept=kept,
+            stamps=stamps,
             unreadable=unreadable,
         )
         yield chosen, plan

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evtok import _core
 from evtok._optional import require
 from evtok.errors import JobError
 from evtok.jobs.batch import EVENTS_PER_BATCH
-from evtok.jobs.inputs import stamp
 from evtok.jobs.plan import Plan, PlannedInput
 from evtok.jobs.product import Encoder
 from evtok.jobs.shard_format import CONTAINERS, ENTRY
@@ -24,6 +23,7 @@ def make_plan(
     container: str,
     events_per_shard: int,
     kept: Sequence[tuple[str, str]],
+    stamps: Mapping[str, str],
     unreadable: Sequence[PlannedInput] = (),
 ) -> Plan:
     """Plan a job over all files of `source`.
@@ -39,6 +39,9 @@ def make_plan(
     events_per_shard : int
     kept : sequence of (str, str)
         Fields of `source` to keep beside the product, with their dtypes.
+    stamps : mapping of str to str
+        The stamp of each file (`jobs/inputs.py`), taken before it was opened: what is read later is of the file that
+        was opened, and must not pass for one that took its place in between.
     unreadable : sequence of PlannedInput
         Inputs that could not be opened; they come last and give no shards.
 
@@ -58,7 +61,7 @@ def make_plan(
     if not source.files:
         raise JobError("inputs: expected at least one file, got none")
     files = zip(source.files, source.trees, strict=True)
-    readable = [PlannedInput(f.path, tree, f.n_events, f.size, stamp(f.path)) for f, tree in files]
+    readable = [PlannedInput(f.path, tree, f.n_events, f.size, stamps[f.path]) for f, tree in files]
     return Plan(
         inputs=(*readable, *unreadable),
         schema=schema,
