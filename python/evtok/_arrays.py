@@ -32,7 +32,11 @@ _FAULTS = {
 def kind(x: Any) -> str:
     """Name the package whose array `x` is: "numpy", "torch", "awkward", "cupy", or "other"."""
     root = type(x).__module__.split(".", 1)[0]
-    return root if root in ("numpy", "torch", "awkward", "cupy") else "other"
+    if root in ("numpy", "torch", "awkward", "cupy"):
+        return root
+    # A package's own kind of tensor is one of torch: it has a device and a stream that others do not know.
+    bases = (base.__module__.split(".", 1)[0] for base in type(x).__mro__)
+    return "torch" if "torch" in bases else "other"
 
 
 def on_gpu(x: Any) -> bool:

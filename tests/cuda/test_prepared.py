@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -38,3 +39,33 @@ def test_a_value_is_made_once_for_an_owner_and_dropped_with_it(gpu):
     del owners
     gc.collect()
     assert len(module._kept) == before - 2
+
+
+def test_what_several_streams_used_is_freed_by_the_next_first_call_and_not_by_the_garbage_collector(
+    gpu, monkeypatch
+):
+    """The garbage collector may run while a graph is captured, when nobody may wait for the device."""
+    place = Place(x=gpu.put(np.zeros(1)))
+    waited = []
+    monkeypatch.setattr(place, "cuda", SimpleNamespace(**vars(place.cuda)), raising=True)
+    monkeypatch.setattr(place.cuda, "synchronize_device", lambda: waited.append("device"))
+
+    def make(place):
+        return place.view(np.arange(3.0), "x", ("float64",))
+
+    alone, shared, other = Owner(), Owner(), Owner()
+    with place:
+        stream = place.stream
+        prepared(alone, place, make)
+        prepared(shared, place, make)
+        place.stream = 7
+        prepared(shared, place, make)
+        place.stream = stream
+        before = len(module._dropped)
+        del alone, shared
+        gc.collect()
+        assert len(module._dropped) == before + 1
+        assert waited == []
+        prepared(other, place, make)
+    assert waited == ["device"]
+    assert len(module._dropped) == before

@@ -20,6 +20,8 @@ SCHEMA = {
 @pytest.fixture
 def jets(tmp_path):
     pa = pytest.importorskip("pyarrow")
+    for package in ("xxhash", "safetensors"):  # jobs hash their shards, and tokenizers are stored
+        pytest.importorskip(package)
     import pyarrow.parquet as pq
 
     random = np.random.default_rng(1)

@@ -99,6 +99,18 @@ def test_p15_any_strides(data: st.DataObject) -> None:
     assert got[0].shape == (shape[:-1] if k == 1 else (*shape[:-1], 2))
 
 
+def test_p15_a_tensor_of_another_packages_own_kind_is_a_tensor() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Boxes(torch.Tensor):
+        pass
+
+    x, codes = problem("gaussian", 20, 9, 3)
+    found = evtok.nearest(torch.from_numpy(x).as_subclass(Boxes), codes)
+    assert isinstance(found, torch.Tensor)
+    np.testing.assert_array_equal(found.numpy(), evtok.nearest(x, codes))
+
+
 def test_p15_another_byte_order_does_not_make_another_dtype() -> None:
     x, codes = problem("gaussian", 5, 4, 3)
     for a, b in ((x.astype(">f4"), codes.astype("f8")), (x.astype("f8"), codes.astype(">f4"))):

@@ -80,7 +80,8 @@ class CupyArrays:
             The stream is captured.
         """
         refuse_capture(bool(self._cupy.cuda.get_current_stream().is_capturing()))
-        return self._cupy.asarray(array)
+        # Of memory of our own, which is not pinned: pinned memory would be read later, when it may hold something else.
+        return self._cupy.asarray(array.copy())
 
     def get(self, x: Any) -> npt.NDArray[Any]:
         """Copy to the host, when all that was queued before is done."""

@@ -26,6 +26,8 @@ _Key = tuple[str, int, bool]
 
 # By the owner's id, which no other object has while the owner lives: most owners hold arrays, and have no hash.
 _kept: dict[int, dict[_Key, _Kept]] = {}
+# Used on several streams, and without an owner.
+_dropped: list[_Kept] = []
 
 
 def prepared(owner: object, place: Place, make: Callable[[Place], T]) -> T:
@@ -44,7 +46,7 @@ def prepared(owner: object, place: Place, make: Callable[[Place], T]) -> T:
     Notes
     -----
     The first call waits for the device, so that other streams may use the memory too. A CUDA graph is captured after
-    that: call once before.
+    that: call once before. What was used on several streams and is dropped stays until the next first call.
     """
     here = _kept.get(id(owner))
     if here is None:
@@ -53,6 +55,7 @@ def prepared(owner: object, place: Place, make: Callable[[Place], T]) -> T:
     key = (place.package.name, place.package.index, bool(place.cuda.emulated))
     kept = here.get(key)
     if kept is None:
+        _free_dropped(place)
         value = make(place)
         place.cuda.synchronize(place.stream)
         kept = here.setdefault(key, _Kept(value, place))  # another thread may have been first
@@ -62,10 +65,18 @@ def prepared(owner: object, place: Place, make: Callable[[Place], T]) -> T:
 
 
 def _drop(owner: int) -> None:
-    for kept in _kept.pop(owner, {}).values():
-        # A package frees memory for the stream that it was allocated on; work on others may still read it.
-        if len(kept.streams) > 1:
-            # This may run at any moment: in a forked child, where CUDA is gone, or while some thread captures a graph.
-            with contextlib.suppress(RuntimeError), kept.package.current():
-                kept.cuda.use_device(kept.package.index)
-                kept.cuda.synchronize_device()
+    # This may run at any moment, while some thread captures a graph too: it must not wait for the device. But a package
+    # frees memory for the stream that it was allocated on, and work on others may still read it.
+    _dropped.extend(kept for kept in _kept.pop(owner, {}).values() if len(kept.streams) > 1)
+
+
+def _free_dropped(place: Place) -> None:
+    """Let go of what was dropped on this device, when nothing can read it any more."""
+    here = (place.package.name, place.package.index, place.cuda)
+    mine = [kept for kept in _dropped if (kept.package.name, kept.package.index, kept.cuda) == here]
+    if not mine:
+        return
+    place.cuda.synchronize_device()
+    for kept in mine:
+        with contextlib.suppress(ValueError):  # another thread was first
+            _dropped.remove(kept)

@@ -71,10 +71,13 @@ class GpuTokens:
 
     def to_host(self) -> Tokens:
         """Return the same tokens as NumPy arrays. This waits for the device."""
+        report = (
+            self.report
+        )  # first: it waits for the stream that the ids are made on, which may not be the current one
         place = Place(ids=self._ids, offsets=self._offsets)
         with place:
             ids, offsets = place.package.get(self._ids), place.package.get(self._offsets)
-        return Tokens._trusted(ids, offsets, self._fingerprint, self._vocab_size, self._pad_id, self.report)
+        return Tokens._trusted(ids, offsets, self._fingerprint, self._vocab_size, self._pad_id, report)
 
     def __repr__(self) -> str:
         return f"<GpuTokens: {len(self)} events, {int(self._ids.shape[0])} tokens of {self._vocab_size}>"

@@ -82,10 +82,9 @@ class TorchArrays:
             The stream is captured.
         """
         refuse_capture(self._is_captured())
-        # torch has no tensors of read-only memory; CUDA has read this one when the call returns, for memory that is not
-        # pinned is staged. A copy that blocks would wait for all that is queued on the stream.
-        host = array if array.flags.writeable else array.copy()
-        result: Tensor = self._torch.from_numpy(host).to(self._device, non_blocking=True)
+        # A copy that blocks would wait for all that is queued on the stream. CUDA stages memory that is not pinned, and
+        # has read it when the call returns; the caller's may be pinned, and be read when it holds something else.
+        result: Tensor = self._torch.from_numpy(array.copy()).to(self._device, non_blocking=True)
         return result
 
     @staticmethod
