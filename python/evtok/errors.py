@@ -27,6 +27,10 @@ class ArtefactError(EvtokError, ValueError):
     """A tokenizer, codebook or model folder that is corrupt, hostile, or of another version."""
 
 
+class EqualCodesWarning(UserWarning):
+    """A codebook in which some codes are equal."""
+
+
 class FingerprintError(ArtefactError):
     """Tokens and tokenizer that do not belong together."""
 

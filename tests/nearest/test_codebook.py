@@ -1,10 +1,11 @@
-"""`evtok.Codebook`: P10 (encode and decode), P15 (immutability), files, pickles, the affine of vqtorch codebooks."""
+"""`evtok.Codebook`: P8 (equal codes), P10 (decoding), P15 (immutability), files, pickles, the affine of vqtorch."""
 
 from __future__ import annotations
 
 import copy
 import json
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import evtok
-from evtok.errors import ArtefactError
+from evtok.errors import ArtefactError, EqualCodesWarning
 from nearest.vectors import METRICS, everything, problem, specified
 
 # ---- P10: decoding --------------------------------------------------------------------------------------------
@@ -232,3 +233,21 @@ def test_p33_a_changed_codebook_is_refused(tmp_path: Path, change: str) -> None:
         tensors.write_bytes(raw)
     with pytest.raises(ArtefactError):
         evtok.Codebook.load(folder)
+
+
+def test_p8_equal_codes_are_named_in_a_warning() -> None:
+    rng = np.random.default_rng(3)
+    codes = rng.normal(size=(70_000, 3)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evtok.Codebook(codes)
+        evtok.Codebook(codes[:1])
+    codes[69_999], codes[5], codes[66_000] = codes[2], 0.0, -0.0
+    for dtype in (np.float32, np.float64):
+        with pytest.warns(EqualCodesWarning, match="code 66000 equals code 5, and 2 in all") as told:
+            evtok.Codebook(codes.astype(dtype))
+        assert told[0].filename == __file__
+    with warnings.catch_warnings():  # a one-off lookup, and a reference sample, may have equal rows
+        warnings.simplefilter("error")
+        evtok.nearest(codes[:9], codes[-9:])
+        evtok.fit_codebook(codes[[1, 1, 1, 2, 2]], 2)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from evtok import _arrays, _core
 from evtok.codebook import _rows
+from evtok.codebook._equal_codes import warn_of_equal_codes
 from evtok.codebook._ragged import lists_of
 from evtok.codebook._rows import OnInvalid
 from evtok.codebook.lookup import Metric, search, search_plain
@@ -48,10 +49,28 @@ class Codebook:
     ------
     ValueError
         No codes, no dimensions, NaN or infinity, or a zero code for "cosine".
+
+    Warns
+    -----
+    EqualCodesWarning
+        Some codes are equal; only the first of them is ever the nearest.
     """
 
     def __init__(
         self, vectors: Any, metric: Metric = "l2", affine: tuple[npt.ArrayLike, npt.ArrayLike] | None = None
+    ) -> None:
+        self._build(vectors, metric, affine)
+        warn_of_equal_codes(self._vectors, stacklevel=2)
+
+    @classmethod
+    def _quiet(cls, vectors: Any, metric: Metric = "l2") -> Codebook:
+        """Make one that does not warn: of rows that may be equal, such as those of a reference sample."""
+        codebook = cls.__new__(cls)
+        codebook._build(vectors, metric, None)
+        return codebook
+
+    def _build(
+        self, vectors: Any, metric: Metric, affine: tuple[npt.ArrayLike, npt.ArrayLike] | None
     ) -> None:
         codes = _arrays.to_numpy(vectors, "vectors")
         if codes.ndim != 2 or 0 in codes.shape:
@@ -236,7 +255,7 @@ class Codebook:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (np.asarray(self.vectors), self.metric))
+        return (type(self)._quiet, (np.asarray(self.vectors), self.metric))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Codebook):

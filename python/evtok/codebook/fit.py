@@ -158,7 +158,7 @@ def fit_codebook(
             search.move_after_all_rows(max_iterations, tolerance)
         else:
             search.move_after_batches(batch, max_iterations, tolerance)
-        codebook = Codebook(search.codes, metric=metric)
+        codebook = Codebook._quiet(search.codes, metric)  # the report says how many are dead
     report = FitReport(
         tuple(search.inertia), search.converged, search.replaced, search.dead, n_rows, n_seeding
     )

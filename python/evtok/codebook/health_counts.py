@@ -107,7 +107,7 @@ def near_duplicates(
     if codebook.n_codes == 1:
         return math.nan, np.zeros((0, 2), np.int64), np.zeros(0)
     codes = _as_compared(codebook, codebook.vectors)
-    ids, squares = Codebook(codes).nearest(codes, k=2, return_distance=True, threads=threads)
+    ids, squares = Codebook._quiet(codes).nearest(codes, k=2, return_distance=True, threads=threads)
     own = np.arange(len(codes))
     other = np.where(ids[:, 0] == own, 1, 0)  # of equal codes the lower comes first, and may not be this one
     neighbour, distance = ids[own, other].astype(np.int64), np.sqrt(squares[own, other])

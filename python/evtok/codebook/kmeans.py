@@ -98,7 +98,9 @@ class KMeans:
         self._farthest = FarthestRows(min(n_codes, _MOST_FILLED))
 
     def _assign(self, rows: Array) -> None:
-        ids, distances = Codebook(self.codes).nearest(rows, return_distance=True, threads=self._threads)
+        ids, distances = Codebook._quiet(self.codes).nearest(
+            rows, return_distance=True, threads=self._threads
+        )
         add_code_sums(rows, ids, self._counts, self._sums, threads=self._threads)
         add_code_sums(distances[:, None], ids, self._distance_counts, self._distances, threads=self._threads)
         self._farthest.add(rows, ids, distances)

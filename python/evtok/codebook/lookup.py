@@ -99,7 +99,7 @@ def nearest(
         # An overflow is an infinity, which Codebook refuses; a caller's rounding mode must not reach the codes.
         with np.errstate(over="ignore"), _core.FloatEnvironment():
             codes = codes.astype(wanted, copy=False)
-        prepared = Codebook(codes, metric=metric or "l2")
+        prepared = Codebook._quiet(codes, metric or "l2")
     return prepared.nearest(
         x,
         k=k,
@@ -124,7 +124,7 @@ def _codebook_for_gpu(codebook: Any, metric: Metric, dtype: npt.DTypeLike | None
     if dtype is not None:
         with np.errstate(over="ignore"), _core.FloatEnvironment():
             codes = codes.astype(_rows.checked_dtype(dtype), copy=False)
-    return Codebook(codes, metric=metric)
+    return Codebook._quiet(codes, metric)
 
 
 def search_plain(

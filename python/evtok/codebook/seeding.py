@@ -90,7 +90,7 @@ def kmeans_plus_plus(rows: Array, k: int, seed: int, threads: int | None) -> Arr
     distances = np.full(len(rows), np.inf)
     n_draws = 0
     while len(codes) < k:
-        to_new = Codebook(new).nearest(rows, return_distance=True, threads=threads)[1]
+        to_new = Codebook._quiet(new).nearest(rows, return_distance=True, threads=threads)[1]
         np.minimum(distances, to_new, out=distances)
         n_draws += 1
         n_candidates = min(max(_CANDIDATES, len(codes) // 2), _MOST_CANDIDATES)

@@ -34,7 +34,7 @@ class FiniteCodes:
         self._positions = np.append(np.flatnonzero(finite), -1).astype(np.int32)
         self._n_given, self.n_codes = len(finite), len(self._positions) - 1
         has_kernel = self.n_codes and vectors.shape[1]
-        self._codebook = Codebook(vectors[finite], metric=metric) if has_kernel else None
+        self._codebook = Codebook._quiet(vectors[finite], metric) if has_kernel else None
 
     def nearest(self, x: npt.NDArray[Any], k: int = 1) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
         """Return the k nearest codes of each row, nearest first, ties in the order of the codes.

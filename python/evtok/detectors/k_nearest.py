@@ -91,7 +91,7 @@ class KNearestDetector(FeatureDetector):
 
     @cached_property
     def _codes(self) -> Codebook:
-        return Codebook(self._tensors["reference"])
+        return Codebook._quiet(self._tensors["reference"])
 
     def _score(
         self, data: npt.NDArray[np.float32], backend: Literal["native", "torch"], threads: int

@@ -160,7 +160,7 @@ class VQVAE(Detector):
         moments = Moments(self._tensors["mean"], self._tensors["scale"])
         return CodebookTokenizer(
             _standardised(self.inputs.features, moments),
-            Codebook(self._tensors["codes"]),
+            Codebook._quiet(self._tensors["codes"]),
             network=self.encoder,
             types=self.inputs.types or None,
             **options,
@@ -245,7 +245,7 @@ class VQVAE(Detector):
     def _errors(self, vectors: npt.NDArray[np.float32], threads: int | None) -> npt.NDArray[np.float32]:
         """Return the error of each object (m,): of its features, and of its type."""
         codes, n = self._tensors["codes"], len(self.inputs.features)
-        ids = Codebook(codes).nearest(self.encoder(vectors, threads=threads), threads=threads)
+        ids = Codebook._quiet(codes).nearest(self.encoder(vectors, threads=threads), threads=threads)
         decoded = self.decoder(codes, threads=threads)  # of every code once
         errors = np.asarray(scoring.squared_sum(vectors[:, :n] - decoded[ids, :n], threads=threads))
         if self.inputs.types:

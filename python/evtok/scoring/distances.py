@@ -181,7 +181,7 @@ def neighbour_distance(
         raise ValueError(f'reduction: expected "kth" or "mean", got {reduction!r}')
     with _core.FloatEnvironment():
         if not isinstance(reference, Codebook):
-            reference = Codebook(_arrays.to_numpy(reference, "reference"))
+            reference = Codebook._quiet(_arrays.to_numpy(reference, "reference"))
         if reference.metric != "l2" or reference.vectors.dtype != FLOAT32:
             raise ValueError(
                 f'reference: expected float32 with the metric "l2", got {reference.vectors.dtype} with '

@@ -41,7 +41,7 @@ def prepared(codes: npt.NDArray[Any], metric: Metric) -> Codebook:
         (each for each in known if each.metric == metric and _same_bits(each.vectors, codes)), None
     )
     if codebook is None:
-        codebook = Codebook(codes, metric=metric)
+        codebook = Codebook._quiet(codes, metric)
     with _lock:
         _recent[:] = [codebook, *(each for each in _recent if each is not codebook)][:_MOST]
     return codebook

@@ -234,7 +234,7 @@ class VectorQuantizer(nn.Module):  # type: ignore[misc]
         from evtok.codebook import Codebook
 
         codes = self.codes.detach().to("cpu", computed_in(self.codes))
-        return Codebook(codes.numpy().copy(), metric=self.metric)
+        return Codebook._quiet(codes.numpy().copy(), self.metric)
 
     @classmethod
     def from_codebook(cls, codebook: Codebook, **options: Any) -> Self:
