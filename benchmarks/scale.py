@@ -8,9 +8,9 @@ names (hard links) as give the events that are asked for. So inputs are in the p
 document says both. Every job is a process of its own, confined to as many CPUs as it has workers, each with one thread.
 Rounds visit the numbers of workers up and down in turn, and end with as many jobs that know nothing of each other, of
 one worker and one CPU each: the sum of their rates is what the machine gives, as its CPUs share more than each job
-knows. Before anything counts, `evtok.verify` proves the shards, and
-all jobs must write the same bytes. Bytes an event are of a job over the sample itself, as what repeats compresses too
-well. `scale_table.py` makes the tables of docs/scale.md of the document.
+knows. Before anything counts, `evtok.verify` proves the shards, and the jobs of all numbers of workers must write the
+same bytes. Bytes an event are of a job over the sample itself, as what repeats compresses too well. `scale_table.py`
+makes the tables of docs/scale.md of the document.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def _small_files(inputs: Path) -> Jobs:
 
 
 def _pythia(folder: Path, work: Path) -> Jobs:
-    """Return a job for each format: files of one format are read together."""
+    """Return a job for each layout: its files are read together."""
     import evtok
     from evtok.tokenizers import BinnedTokenizer, Feature, Uniform
 

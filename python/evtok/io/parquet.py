@@ -119,8 +119,8 @@ class ParquetFile(ColumnarFile):
                 densest = max(densest, _objects(batch) / max(1, batch.num_rows))
                 yield batch
             first = until
-            if self.objects_per_chunk / (_PARTS * densest) >= _MOST_ROWS:
-                rows = min(chunk, _MOST_ROWS)
+            few_objects = _PARTS * densest * _MOST_ROWS <= self.objects_per_chunk
+            rows = min(chunk, _MOST_ROWS if few_objects else _ROWS)
 
     def _rows_at_once(self, first: int, last: int) -> int:
         """Return how many rows to decode at a time, from the sizes of the row groups.

@@ -133,9 +133,8 @@ def _write(file: AtomicFile, folder: OutputFolder, manifest: Manifest, facts: Sc
     )
     groups = _groups(_batches(folder, manifest))
     tables = (_table(pa, group, paths, schema) for group in groups)
-    with contextlib.closing(
-        read_ahead(tables)
-    ) as ahead:  # the next parts are proven while these are compressed
+    # The next parts are proven while these are compressed.
+    with contextlib.closing(read_ahead(tables)) as ahead:
         for table in ahead:
             writer.write_table(table, row_group_size=ROWS_PER_GROUP)
     writer.close()
