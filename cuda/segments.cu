@@ -112,15 +112,15 @@ __device__ __forceinline__ Outcome max_or_top(const Event<T>& event, int lane, c
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    reduce_kernel(Segments<T> events, int64_t n_events, int64_t n_values, TypeWeights<T> types,
-                  SegmentRule rule, Status* statuses, T* out) {
+    reduce_kernel(Segments<T> events, int64_t n_events, TypeWeights<T> types, SegmentRule rule,
+                  Status* statuses, T* out) {
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const unsigned mask = 0xFFU << (threadIdx.x % 32 / kLanes * kLanes);
   const int64_t step = static_cast<int64_t>(gridDim.x) * kEvents;
   for (int64_t e = static_cast<int64_t>(blockIdx.x) * kEvents + threadIdx.x / kLanes; e < n_events;
        e += step) {
     const int64_t start = events.offsets[e], stop = events.offsets[e + 1];
-    if (start < 0 || stop < start || stop > n_values) {
+    if (start < 0 || stop < start || stop > events.n_values) {
       if (lane == 0) {
         out[e] = not_a_number<T>();
         report(&statuses[kBadOffsets], e);
@@ -155,19 +155,16 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 template <class T>
-cudaError_t reduce_segments(const Segments<T>& events, int64_t n_events, int64_t n_values,
-                            const TypeWeights<T>& types, const SegmentRule& rule, Status* statuses, T* out,
-                            cudaStream_t stream) {
+cudaError_t reduce_segments(const Segments<T>& events, int64_t n_events, const TypeWeights<T>& types,
+                            const SegmentRule& rule, Status* statuses, T* out, cudaStream_t stream) {
   if (n_events <= 0) return cudaSuccess;
   return launch(reduce_kernel<T>, blocks_for(n_events, kEvents, 16), kThreads, 0, stream, events, n_events,
-                n_values, types, rule, statuses, out);
+                types, rule, statuses, out);
 }
 
-template cudaError_t reduce_segments<float>(const Segments<float>&, int64_t, int64_t,
-                                            const TypeWeights<float>&, const SegmentRule&, Status*, float*,
-                                            cudaStream_t);
-template cudaError_t reduce_segments<double>(const Segments<double>&, int64_t, int64_t,
-                                             const TypeWeights<double>&, const SegmentRule&, Status*, double*,
-                                             cudaStream_t);
+template cudaError_t reduce_segments<float>(const Segments<float>&, int64_t, const TypeWeights<float>&,
+                                            const SegmentRule&, Status*, float*, cudaStream_t);
+template cudaError_t reduce_segments<double>(const Segments<double>&, int64_t, const TypeWeights<double>&,
+                                             const SegmentRule&, Status*, double*, cudaStream_t);
 
 }  // namespace evtok::cuda

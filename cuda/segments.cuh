@@ -19,16 +19,14 @@ enum SegmentFault : int32_t {
 };
 inline constexpr int kSegmentFaults = 3;
 
-/// Every event of `events`, of n_values values (weights too, from the first value on), to out (n_events,).
+/// Every event of `events`, with weights from the first value on, to out (n_events,).
 /// Offsets are checked here: nothing outside of the values is read. statuses (kSegmentFaults,) are fresh.
 template <class T>
-cudaError_t reduce_segments(const Segments<T>& events, int64_t n_events, int64_t n_values,
-                            const TypeWeights<T>& types, const SegmentRule& rule, Status* statuses, T* out,
-                            cudaStream_t stream);
-extern template cudaError_t reduce_segments<float>(const Segments<float>&, int64_t, int64_t,
-                                                   const TypeWeights<float>&, const SegmentRule&, Status*,
-                                                   float*, cudaStream_t);
-extern template cudaError_t reduce_segments<double>(const Segments<double>&, int64_t, int64_t,
+cudaError_t reduce_segments(const Segments<T>& events, int64_t n_events, const TypeWeights<T>& types,
+                            const SegmentRule& rule, Status* statuses, T* out, cudaStream_t stream);
+extern template cudaError_t reduce_segments<float>(const Segments<float>&, int64_t, const TypeWeights<float>&,
+                                                   const SegmentRule&, Status*, float*, cudaStream_t);
+extern template cudaError_t reduce_segments<double>(const Segments<double>&, int64_t,
                                                     const TypeWeights<double>&, const SegmentRule&, Status*,
                                                     double*, cudaStream_t);
 

@@ -59,15 +59,16 @@ def test_every_case_has_its_peers_and_what_is_to_be_reached(rows: list[dict[str,
     with_onnx = [] if rows[0]["absent"] else ["ONNX Runtime"]
     found = [[c["name"] for c in row["contestants"] if c["role"] == "peer"] for row in rows]
     assert found == [
-        ["torch", "torch, 256 a call", "torch bfloat16", *with_onnx],
+        ["torch", "torch, 256 a call", *with_onnx],
+        ["torch bfloat16"],
         ["torch, padded", "evtok, backend torch"],
         ["torch", *with_onnx],
         ["torch", *with_onnx],
     ]
     reach = [{r["to"]: r["reach"] for r in row["ratios"] if "reach" in r} for row in rows]
     of_onnx = dict.fromkeys(with_onnx, 1.8)
-    assert reach == [{"torch": 3.0} | of_onnx, {"torch, padded": 5.0}, {"torch": 5.0}, {"torch": 5.0}]
-    assert [row["unit"] for row in rows] == ["events", "events", "calls", "calls"]
+    assert reach == [{"torch": 3.0} | of_onnx, {}, {"torch, padded": 5.0}, {"torch": 5.0}, {"torch": 5.0}]
+    assert [row["unit"] for row in rows] == ["events", "events", "events", "calls", "calls"]
     for row in rows:
         in_float32 = [c for c in row["contestants"] if c["role"] != "limit" and "bfloat16" not in c["name"]]
         assert [c["differences"] for c in in_float32] == [0] * len(in_float32), row["variant"]
@@ -100,14 +101,14 @@ def test_the_tables_have_what_is_reached(rows: list[dict[str, Any]]) -> None:
     rates = {"copy": {"bytes_per_second": 1e9}}
     run = document.make(machine.facts(1), machine.versions(), [rates], rows)
     whole = [line for line in table.table([run]).splitlines() if line.startswith("| encoder")]
-    assert len(whole) == 4
+    assert len(whole) == 5
     assert "events/s" in whole[0]
     assert re.search(r" %, [\d.]+ [GMk]?flop/s", whole[0])
-    assert all("5 × torch" in line for line in whole[1:])
-    assert all(" µs |" in line for line in whole[2:])
+    assert all("5 × torch" in line for line in whole[2:])
+    assert all(" µs |" in line for line in whole[3:])
     short = [line for line in table.short_table([run]).splitlines() if line.startswith("| encoder")]
-    assert len(short) == 3 + len([r for r in rows[0]["ratios"] if "reach" in r])
-    assert all(line.endswith((" 3 |", " 1.8 |", " 5 |")) for line in short)
+    assert len(short) == 4 + len([r for r in rows[0]["ratios"] if "reach" in r])
+    assert all(line.endswith((" 3 |", " 1.8 |", " 5 |")) for line in short if "bfloat16" not in line)
     lines = "\n".join(line for row in rows for line in text.row_lines(row))
     assert "fast path, the fastest of 2 ways" in lines
     assert "flop/s of " in lines
@@ -135,6 +136,19 @@ def test_p57_a_wrong_row_is_not_timed(wrong: float, monkeypatch: pytest.MonkeyPa
         WrongResultError, match=r"encoder/small/2 layers.*: evtok: 1 values differ from NumPy"
     ):
         quick(cases()["2 layers d=8"])
+
+
+def test_p57_a_wrong_row_in_bfloat16_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = encoder.defined_in_bfloat16
+
+    def one_bit(*arguments: Any) -> Any:
+        rows = right(*arguments)
+        rows[1, 2, 3] = np.nextafter(rows[1, 2, 3], np.float32(9))
+        return rows
+
+    monkeypatch.setattr(encoder, "defined_in_bfloat16", one_bit)
+    with pytest.raises(WrongResultError, match="evtok: 1 values differ from evtok's readable definition"):
+        quick(cases()["bfloat16"])
 
 
 def test_p57_a_wrong_pseudo_likelihood_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ py::tuple reduce(const In<T>& values, const In<int64_t>& offsets, const std::opt
   if (reduction < 0 || reduction >= kReductions || k < 1)
     throw py::value_error("reduction: expected 0 to " + std::to_string(kReductions - 1) + " and k above 0");
   const int64_t n = offsets.shape(0) - 1;
-  const Segments<T> events{values.data(), weights ? weights->data() : nullptr, 0, offsets.data()};
+  const Segments<T> events{values.data(), values.shape(0), weights ? weights->data() : nullptr, 0,
+                           offsets.data()};
   const SegmentRule rule{static_cast<Reduction>(reduction), k, empty};
   TypeWeights<T> by_type;
   if (types) by_type = {types->data(), type_weights->data(), type_weights->shape(0)};

@@ -2,7 +2,6 @@
 // events.
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <limits>
 #include <optional>
 #include <string>
@@ -16,7 +15,6 @@
 #include "bind.hpp"
 #include "evtok/float_environment.hpp"
 #include "evtok/offsets.hpp"
-#include "evtok/parallel.hpp"
 #include "evtok/stream_out.hpp"
 #include "evtok/tokenize.hpp"
 
@@ -124,15 +122,10 @@ public:
     if (offsets.shape(0) < 1) throw py::value_error("offsets: expected at least one value, got none");
     const int64_t* starts = offsets.data();
     const int64_t n_events = offsets.shape(0) - 1;
-    OffsetsCheck check{OffsetsFault::none, -1, 0};
+    OffsetsCheck check;
     {
       const py::gil_scoped_release release;  // raw pointers only from here
-      std::atomic<bool> faulty{starts[0] < 0};
-      parallel_for(n_events, 1 << 16, threads, [&](int64_t begin, int64_t end) {
-        if (check_offsets(starts + begin, end - begin, n_rows_, n_rows_).fault != OffsetsFault::none)
-          faulty = true;
-      });
-      if (faulty) check = check_offsets(starts, n_events, n_rows_, n_rows_);  // the first fault, in order
+      check = check_offsets(starts, n_events, n_rows_, n_rows_, threads);
     }
     // They were good when the events were made, but their owner can have written to them since.
     if (check.fault != OffsetsFault::none || starts[0] != 0 || starts[n_events] != n_rows_)

@@ -19,6 +19,7 @@ constexpr double kMost = 0x1p126;         // no step may come to more
 constexpr double kLongest = 0x1p31;       // rows of a sequence, for the same bound
 constexpr int64_t kTileFloats = 200'000;  // of a tile's rows in all arrays, so that they stay in the cache
 constexpr int64_t kMostTileRows = 96, kFewestTileRows = 48;
+constexpr float kLeastBias = 0x1p-100F;  // with bfloat16
 constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
 
 // The largest |x|; throws where one is not finite.
@@ -94,7 +95,27 @@ void pack(const LinearArrays& arrays, int64_t first_out, int64_t n_out, int64_t 
     float* column =
         to.weight.data() + place / kEncoderLanes * to.n_in * kEncoderLanes + place % kEncoderLanes;
     for (int64_t j = 0; j < to.n_in; ++j) column[j * kEncoderLanes] = bfloat16 ? to_bfloat16(row[j]) : row[j];
-    if (arrays.bias != nullptr) to.bias[static_cast<size_t>(place)] = arrays.bias[first_out + o];
+    if (arrays.bias == nullptr) continue;
+    const float bias = arrays.bias[first_out + o];
+    to.bias[static_cast<size_t>(place)] = bfloat16 && std::abs(bias) < kLeastBias ? 0.0F : bias;
+  }
+}
+
+// The pairs of weights that are bfloat16 (encoder_kernels.hpp).
+void pair_up(DensePanels& panels) {
+  const int64_t n_pairs = (panels.n_in + 1) / 2;
+  panels.pairs.assign(static_cast<size_t>(panels.n_panels * n_pairs * kEncoderLanes), 0.0F);
+  const auto upper = [](float x) { return __builtin_bit_cast(uint32_t, x); };
+  for (int64_t panel = 0; panel < panels.n_panels; ++panel) {
+    check_stop();
+    const float* weight = panels.weight.data() + panel * panels.n_in * kEncoderLanes;
+    float* pair = panels.pairs.data() + panel * n_pairs * kEncoderLanes;
+    for (int64_t j = 0; j < panels.n_in; ++j)
+      for (int64_t lane = 0; lane < kEncoderLanes; ++lane) {
+        float& to = pair[j / 2 * kEncoderLanes + lane];
+        const uint32_t term = upper(weight[j * kEncoderLanes + lane]);
+        to = __builtin_bit_cast(float, j % 2 == 0 ? term : upper(to) | term >> 16);
+      }
   }
 }
 
@@ -111,6 +132,7 @@ DensePanels empty_panels(int64_t n_in, int64_t n_out, int64_t n_panels) {
 DensePanels packed(const LinearArrays& arrays, int64_t n_in, int64_t n_out, bool bfloat16) {
   DensePanels made = empty_panels(n_in, n_out, whole_panels(n_out) / kEncoderLanes);
   pack(arrays, 0, n_out, 0, bfloat16, made);
+  if (bfloat16) pair_up(made);
   return made;
 }
 
@@ -164,6 +186,7 @@ Encoder::Encoder(const std::vector<EncoderLayerArrays>& layers, const LinearArra
       to.attention_in = empty_panels(width, 3 * width, 3 * panels);
       for (int64_t part = 0; part < 3; ++part)
         pack(from.attention_in, part * width, width, part * panels, shape.bfloat16, to.attention_in);
+      if (shape.bfloat16) pair_up(to.attention_in);
       to.attention_out = packed(from.attention_out, width, width, shape.bfloat16);
       to.linear1 = packed(from.linear1, width, hidden, shape.bfloat16);
       to.linear2 = packed(from.linear2, hidden, width, shape.bfloat16);

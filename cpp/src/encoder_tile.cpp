@@ -22,6 +22,10 @@ constexpr int64_t kSpill = kEncoderLanes;  // columns after a row that whole pan
 
 EncoderKernels kernels_for(Isa isa) {
 #ifdef EVTOK_X86
+  if (isa >= Isa::avx512_bf16) {
+    static const bool fused = products_are_fused_avx512_bf16();
+    if (fused) return encoder_kernels_avx512_bf16();
+  }
   if (isa >= Isa::avx512) return encoder_kernels_avx512();
   if (isa >= Isa::avx2) return encoder_kernels_avx2();
 #else
@@ -52,7 +56,8 @@ void grow(AlignedVector<float>& memory, int64_t size) {
 
 float to_bfloat16(float x) {
   const auto bits = __builtin_bit_cast(uint32_t, x);
-  return __builtin_bit_cast(float, (bits + 0x7FFFU + (bits >> 16 & 1U)) & 0xFFFF0000U);
+  const auto rounded = __builtin_bit_cast(float, (bits + 0x7FFFU + (bits >> 16 & 1U)) & 0xFFFF0000U);
+  return std::abs(rounded) < 0x1p-55F ? 0.0F : rounded;
 }
 
 EncoderKernels encoder_kernels_scalar() {
@@ -95,7 +100,8 @@ void EncoderTile::worked(int64_t multiply_adds) {
 
 // The terms of a sum come in blocks, so that the weights of a panel stay in the first cache for all rows.
 // What is added at the end may lie where the result goes, so the sums wait elsewhere till then.
-void EncoderTile::multiply(MatrixProduct product) {
+void EncoderTile::multiply(MatrixProduct product, int64_t terms) {
+  const auto kernel = terms == 2 ? kernels_.multiply_pairs : kernels_.multiply;
   const int64_t n_inner = product.n_inner, columns = product.n_panels * kEncoderLanes;
   float* sums = product.out;
   int64_t sums_step = product.out_step;
@@ -119,18 +125,21 @@ void EncoderTile::multiply(MatrixProduct product) {
       part.out = sums;
       part.out_step = sums_step;
     }
-    kernels_.multiply(part);
-    worked(part.n_rows * part.n_inner * columns);
+    kernel(part);
+    worked(part.n_rows * part.n_inner * columns * terms);
   }
 }
 
 // out = dense(input), and + added where that is not null; of the outputs and inputs of `part` alone. `sums`
-// is where the sums go on that inputs before have begun, or null. With bfloat16 the input is rounded already.
+// is where the sums go on that inputs before have begun, or null. With bfloat16 the input is rounded already
+// (`round`).
 void EncoderTile::dense(const DensePanels& layer, const DensePart& part, const float* input,
                         int64_t input_step, int64_t n_rows, const float* sums, const float* added, Out out,
                         EncoderActivation activation) {
-  const int64_t panel_step = layer.n_in * kEncoderLanes;
-  const float* weight = layer.weight.data() + part.first_in * kEncoderLanes;
+  const int64_t terms = this->terms(), n_inner = (part.n_in + terms - 1) / terms;
+  const int64_t panel_step = (layer.n_in + terms - 1) / terms * kEncoderLanes;
+  const AlignedVector<float>& weights = terms == 2 ? layer.pairs : layer.weight;
+  const float* weight = weights.data() + part.first_in / terms * kEncoderLanes;
   for (int64_t row = 0; row < n_rows; row += kBlockRows) {
     const int64_t rows = std::min(kBlockRows, n_rows - row);
     for (int64_t panel = 0; panel < part.n_panels; panel += 2) {
@@ -140,18 +149,29 @@ void EncoderTile::dense(const DensePanels& layer, const DensePart& part, const f
       multiply({input + row * input_step, input_step, weight + of_layer * panel_step, panel_step,
                 kEncoderLanes, sums == nullptr ? layer.bias.data() + of_layer * kEncoderLanes : sums + place,
                 sums == nullptr ? 0 : out.step, added == nullptr ? nullptr : added + place, out.step, to,
-                out.step, rows, part.n_in, panels,
-                weight + (of_layer + panels) % layer.n_panels * panel_step});
+                out.step, rows, n_inner, panels, weight + (of_layer + panels) % layer.n_panels * panel_step},
+               terms);
       if (activation != EncoderActivation::none)
         kernels_.activate(activation, to, out.step, rows, panels * kEncoderLanes);
     }
   }
 }
 
+int64_t EncoderTile::terms() const {
+  return encoder_->shape().bfloat16 && kernels_.multiply_pairs != nullptr ? 2 : 1;
+}
+
+void EncoderTile::round(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns, float* to) {
+  if (terms() == 2)
+    kernels_.pair(rows, step, n_rows, n_columns, to);
+  else
+    round_rows(rows, step, n_rows, n_columns, to);
+}
+
 const float* EncoderTile::dense_input(const float* rows, int64_t n_rows) {
   if (!encoder_->shape().bfloat16) return rows;
   grow(rounded_, n_rows * step_);
-  round_rows(rows, step_, n_rows, encoder_->shape().width, rounded_.data());
+  round(rows, step_, n_rows, encoder_->shape().width, rounded_.data());
   return rounded_.data();
 }
 
@@ -233,7 +253,7 @@ void EncoderTile::finish(const EncoderLayer& layer, float* rows, float* from_att
       const bool last = first + columns == n_hidden;
       dense(layer.linear1, {first / kEncoderLanes, whole_panels(columns) / kEncoderLanes, 0, shape.width},
             from, step_, n, nullptr, nullptr, {hidden_.data(), kHiddenStep}, shape.activation);
-      if (shape.bfloat16) round_rows(hidden_.data(), kHiddenStep, n, columns, hidden_.data());
+      if (shape.bfloat16) round(hidden_.data(), kHiddenStep, n, columns, hidden_.data());
       dense(layer.linear2, {0, panels, first, columns}, hidden_.data(), kHiddenStep, n,
             first == 0 ? nullptr : fed_.data(), last ? to : nullptr, {last ? to : fed_.data(), step_},
             EncoderActivation::none);

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int64_t kGrain = 32768;        // objects and events of a chunk: worth handing to a thread
 constexpr int64_t kTypedObjects = 2048;  // their weights stay in L1
+constexpr int64_t kReadBeyond = 16;      // values of the events after them may be read
 constexpr int kSums = 8;
 
 enum class Outcome { valued, empty, invalid };
@@ -142,7 +143,7 @@ void with_type_weights(const Segments<T>& events, const TypeWeights<T>& types, i
     int64_t stop = begin + 1;
     while (stop < end && offsets[stop + 1] - first <= kTypedObjects) ++stop;
     const int64_t n = offsets[stop] - first;
-    weights.resize(static_cast<size_t>(n));
+    weights.resize(static_cast<size_t>(n + kReadBeyond));
     T* w = weights.data();
     look_up(types.types + first, n, types.weights, few ? eight : nullptr, w);
     if (events.weights != nullptr)
@@ -151,7 +152,7 @@ void with_type_weights(const Segments<T>& events, const TypeWeights<T>& types, i
         // Below 0 is invalid, though the product with a type of weight 0 would not show it.
         w[i] = own < 0 ? std::numeric_limits<T>::quiet_NaN() : w[i] * own;
       }
-    reduce(Segments<T>{events.values, w, first, offsets}, begin, stop);
+    reduce(Segments<T>{events.values, events.n_values, w, first, offsets}, begin, stop);
     begin = stop;
   }
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -15,6 +16,7 @@
 
 #include "check.hpp"
 #include "evtok/encoder_kernels.hpp"
+#include "evtok/encoder_tile.hpp"
 #include "evtok/isa.hpp"
 #include "evtok/masked_token_network.hpp"
 
@@ -407,10 +409,62 @@ void test_passes(Isa isa) {
       }
 }
 
+// Pairs of bfloat16 against products of the numbers one by one, of magnitudes down to what becomes 0.
+void test_pairs(const EncoderKernels& kernels) {
+  Random random(8);
+  const EncoderKernels scalar = encoder_kernels_scalar();
+  for (const int64_t n_inner : {1, 2, 15, 31, 32, 33, 64, 77})
+    for (const int64_t n_rows : {1, 13}) {
+      constexpr int64_t kPanels = 3, kStep = 96, kColumns = kPanels * kEncoderLanes;
+      const int64_t n_pairs = (n_inner + 1) / 2;
+      Floats x = draw(n_rows * kStep, 1.0F, random),
+             weight = draw(kPanels * n_inner * kEncoderLanes, 1.0F, random);
+      for (Floats* all : {&x, &weight})
+        for (float& number : *all) number = std::ldexp(number, -static_cast<int>(random() % 80));
+      Floats pairs(x.size(), 7.0F), rounded(x.size()),
+          weight_pairs(static_cast<size_t>(kPanels * n_pairs) * 16);
+      kernels.pair(x.data(), kStep, n_rows, n_inner, pairs.data());
+      std::transform(x.begin(), x.end(), rounded.begin(), to_bfloat16);
+      for (float& number : weight) number = to_bfloat16(number);
+      for (int64_t r = 0; r < n_rows; ++r)
+        for (int64_t i = 0; i < n_pairs; ++i) {
+          const auto bits = [&](int64_t j) {
+            return j < n_inner ? std::bit_cast<uint32_t>(rounded[static_cast<size_t>(r * kStep + j)]) : 0U;
+          };
+          CHECK(std::bit_cast<uint32_t>(pairs[static_cast<size_t>(r * kStep + i)]) ==
+                (bits(2 * i) | bits(2 * i + 1) >> 16));
+        }
+      for (int64_t panel = 0; panel < kPanels; ++panel)
+        for (int64_t j = 0; j < n_inner; ++j)
+          for (int64_t lane = 0; lane < 16; ++lane) {
+            float& to = weight_pairs[static_cast<size_t>((panel * n_pairs + j / 2) * 16 + lane)];
+            const auto term =
+                std::bit_cast<uint32_t>(weight[static_cast<size_t>((panel * n_inner + j) * 16 + lane)]);
+            to = std::bit_cast<float>(j % 2 == 0 ? term : std::bit_cast<uint32_t>(to) | term >> 16);
+          }
+      const Floats bias = draw(kColumns, 1.0F, random);
+      Floats expected(static_cast<size_t>(n_rows * kColumns)), found = expected;
+      MatrixProduct product{
+          rounded.data(),  kStep,    weight.data(), n_inner * 16, 16,      bias.data(), 0, nullptr, 0,
+          expected.data(), kColumns, n_rows,        n_inner,      kPanels, nullptr};
+      scalar.multiply(product);
+      product.x = pairs.data();
+      product.weight = weight_pairs.data();
+      product.panel_step = n_pairs * 16;
+      product.n_inner = n_pairs;
+      product.out = found.data();
+      kernels.multiply_pairs(product);
+      CHECK(same(expected, found));
+      kernels.pair(x.data(), kStep, n_rows, n_inner, x.data());  // in place
+      CHECK(std::memcmp(x.data(), pairs.data(), static_cast<size_t>(n_pairs) * sizeof(float)) == 0);
+    }
+}
+
 void test_kernels(const EncoderKernels& kernels) {
   test_multiply(kernels);
   test_rows(kernels);
   test_activations(kernels);
+  if (kernels.multiply_pairs != nullptr) test_pairs(kernels);
 }
 
 }  // namespace
@@ -421,8 +475,14 @@ int main() {
   if (isa_available(Isa::avx2)) test_kernels(encoder_kernels_avx2());
 #ifdef EVTOK_EMULATED_AVX512
   test_kernels(encoder_kernels_avx512());
+  test_kernels(encoder_kernels_avx512_bf16());
+  CHECK(products_are_fused_avx512_bf16());
 #else
   if (isa_available(Isa::avx512)) test_kernels(encoder_kernels_avx512());
+  if (isa_available(Isa::avx512_bf16)) {
+    test_kernels(encoder_kernels_avx512_bf16());
+    CHECK(products_are_fused_avx512_bf16());
+  }
 #endif
 #endif
   test_refused();

@@ -31,7 +31,9 @@ template <class T> Problem<T> draw(int64_t n_events, int64_t most, bool hostile,
   problem.type_weights = {T{1}, T{0}, T{0.375}, T{2.5}};
   if (most == 40) problem.type_weights.resize(11, T{1.25});
   for (int64_t e = 0; e < n_events; ++e) {
-    const auto n = static_cast<int64_t>(random() % static_cast<uint64_t>(most + 1));
+    auto n = static_cast<int64_t>(random() % static_cast<uint64_t>(most + 1));
+    if (most == 150) n = 75 + n / 2;                 // long ones side by side
+    if (most == 300 && e % 11 != 3) n = n % 10 + 1;  // a long one among short ones
     for (int64_t i = 0; i < n; ++i) {
       T value = std::round(normal(random)) / T{3};  // some are equal, some are zero
       T weight = random() % 4 == 0 ? T{0} : std::abs(normal(random));
@@ -96,8 +98,8 @@ void compare(const Problem<T>& problem, bool weighted, bool typed, const Segment
   const auto n = static_cast<int64_t>(problem.offsets.size()) - 1;
   constexpr T kGuard = 12345;
   std::vector<T> out(static_cast<size_t>(n) + 1, kGuard);
-  const Segments<T> events{problem.values.data(), weighted ? problem.weights.data() : nullptr, 0,
-                           problem.offsets.data()};
+  const Segments<T> events{problem.values.data(), problem.offsets.back(),
+                           weighted ? problem.weights.data() : nullptr, 0, problem.offsets.data()};
   const TypeWeights<T> by_type{problem.types.data(), problem.type_weights.data(),
                                static_cast<int64_t>(problem.type_weights.size())};
   const InvalidSegments invalid =
@@ -134,8 +136,9 @@ void compare(const Problem<T>& problem, bool weighted, bool typed, const Segment
 template <class T> void test_dtype(Random& random) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const bool hostile : {false, true}) {
-    for (const int64_t most : {0, 1, 7, 40, 5000}) {
-      const Problem<T> problem = draw<T>(most == 5000 ? 4 : 300, most, hostile, random);
+    for (const int64_t most : {0, 1, 7, 20, 40, 150, 300, 5000}) {
+      const int64_t n_events = most == 5000 ? 4 : most == 150 ? 50 : 300;
+      const Problem<T> problem = draw<T>(n_events, most, hostile && most != 150, random);
       for (int32_t r = 0; r < kReductions; ++r) {
         for (const int64_t k : {1, 2, 3, 5, 7, 8, 9, 40}) {
           if (k > 1 && static_cast<Reduction>(r) != Reduction::top_mean) continue;

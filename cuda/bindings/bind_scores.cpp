@@ -68,9 +68,10 @@ void reduce_segments(Address values, int64_t n_values, Address offsets, int64_t 
   require_size(n_events, "n_events");
   if (reduction < 0 || reduction >= kReductions) throw py::value_error("reduction: expected a Reduction");
   if (k < 1) throw py::value_error("k: expected 1 or more");
-  const Segments<T> events{at<const T>(values), at<const T>(weights), 0, at<const int64_t>(offsets)};
+  const Segments<T> events{at<const T>(values), n_values, at<const T>(weights), 0,
+                           at<const int64_t>(offsets)};
   const TypeWeights<T> by_type{at<const uint8_t>(types), at<const T>(type_weights), n_types};
-  check(cuda::reduce_segments(events, n_events, n_values, by_type,
+  check(cuda::reduce_segments(events, n_events, by_type,
                               SegmentRule{static_cast<Reduction>(reduction), k, empty}, at<Status>(statuses),
                               at<T>(out), stream_at(stream)),
         "reduce_segments");

@@ -45,15 +45,15 @@ template <class T> bool same(const std::vector<T>& a, const std::vector<T>& b) {
 template <class T>
 void compare(const Data<T>& d, bool with_weights, bool with_types, const SegmentRule& rule) {
   const auto n = static_cast<int64_t>(d.offsets.size()) - 1;
-  const Segments<T> events{d.values.data(), with_weights ? d.weights.data() : nullptr, 0, d.offsets.data()};
+  const Segments<T> events{d.values.data(), d.offsets.back(), with_weights ? d.weights.data() : nullptr, 0,
+                           d.offsets.data()};
   const TypeWeights<T> types =
       with_types ? TypeWeights<T>{d.types.data(), d.type_weights.data(), 5} : TypeWeights<T>{};
   std::vector<T> expected(static_cast<size_t>(n)), out(static_cast<size_t>(n), T(-7));
   const InvalidSegments invalid = reduce_segments(events, n, types, rule, 1, expected.data());
   cuda::Status statuses[cuda::kSegmentFaults];
   CHECK(cuda::clear(statuses, cuda::kSegmentFaults, nullptr) == cudaSuccess);
-  CHECK(cuda::reduce_segments(events, n, d.offsets.back(), types, rule, statuses, out.data(), nullptr) ==
-        cudaSuccess);
+  CHECK(cuda::reduce_segments(events, n, types, rule, statuses, out.data(), nullptr) == cudaSuccess);
   for (size_t e = 0; e < out.size(); ++e) CHECK((out[e] != out[e]) == (expected[e] != expected[e]));
   for (size_t e = 0; e < out.size(); ++e)
     if (out[e] != out[e]) out[e] = expected[e] = T{0};  // NaN have other bits
@@ -97,9 +97,9 @@ void faults() {
   std::vector<float> out(static_cast<size_t>(n), -7);
   cuda::Status statuses[cuda::kSegmentFaults];
   CHECK(cuda::clear(statuses, cuda::kSegmentFaults, nullptr) == cudaSuccess);
-  CHECK(cuda::reduce_segments(Segments<float>{d.values.data(), nullptr, 0, d.offsets.data()}, n,
-                              static_cast<int64_t>(d.values.size()),
-                              TypeWeights<float>{d.types.data(), d.type_weights.data(), 5},
+  CHECK(cuda::reduce_segments(Segments<float>{d.values.data(), static_cast<int64_t>(d.values.size()), nullptr,
+                                              0, d.offsets.data()},
+                              n, TypeWeights<float>{d.types.data(), d.type_weights.data(), 5},
                               {Reduction::sum, 1, 0}, statuses, out.data(), nullptr) == cudaSuccess);
   CHECK(statuses[cuda::kBadOffsets].count == 3 && statuses[cuda::kBadOffsets].first == 2);
   CHECK(statuses[cuda::kUnknownType].count == 2);

@@ -158,15 +158,19 @@ def offsets(x: Any, name: str) -> Array:
     return np.require(array, wanted, ("C", "A"))
 
 
-def check_offsets(x: Array, content: int, max_per_event: int) -> tuple[npt.NDArray[np.int64], int, int]:
+def check_offsets(
+    x: Array, content: int, max_per_event: int, threads: int | None = 1
+) -> tuple[npt.NDArray[np.int64], int, int]:
     """Check offsets and rebase them to 0; returns them as int64 with the range of objects that they cover.
+
+    `threads` as in a public call: None for the default.
 
     Raises
     ------
     InvalidEventsError
         Naming the first event at fault.
     """
-    fault, event, value = _core.check_offsets(x, content, max_per_event)
+    fault, event, value = _core.check_offsets(x, content, max_per_event, threads or 0)
     if fault:
         raise InvalidEventsError(
             _FAULTS[fault].format(event=event, next=event + 1, value=value, content=content)

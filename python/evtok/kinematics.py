@@ -120,7 +120,9 @@ def jet_axis(
     (x, y, z), shape = _columns(px=px, py=py, pz=pz)
     if len(shape) != 1:
         raise ValueError(f"px, py, pz: expected shape (m,), got {shape}")
-    starts, begin, end = _arrays.check_offsets(_arrays.offsets(offsets, "offsets"), len(x), max(1, len(x)))
+    starts, begin, end = _arrays.check_offsets(
+        _arrays.offsets(offsets, "offsets"), len(x), max(1, len(x)), threads
+    )
     results = tuple(np.empty(len(starts) - 1, x.dtype) for _ in range(3))
     _core.jet_axis(starts, x[begin:end], y[begin:end], z[begin:end], threads or 0, *results)
     _backend.used_native()

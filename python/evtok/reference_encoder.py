@@ -86,15 +86,18 @@ def encoder(
 
 
 def bfloat16(x: Floats) -> Floats:
-    """Round finite float32 to bfloat16, to nearest even, as float32."""
+    """Round finite float32 to bfloat16, to nearest even, as float32; below 2**-55 it is +0."""
     bits = np.ascontiguousarray(x).view(np.uint32)
-    return (bits + np.uint32(0x7FFF) + (bits >> 16 & 1) & np.uint32(0xFFFF0000)).view(np.float32)
+    rounded = (bits + np.uint32(0x7FFF) + (bits >> 16 & 1) & np.uint32(0xFFFF0000)).view(np.float32)
+    return np.where(np.abs(rounded) < 2.0**-55, np.float32(0), rounded)
 
 
 def _dense(x: Floats, weight: Floats, bias: Floats | None, precision: str) -> Floats:
     if precision == "bfloat16":
         x, weight = bfloat16(x), bfloat16(weight)
     start = np.zeros(len(weight), np.float32) if bias is None else bias
+    if precision == "bfloat16":
+        start = np.where(np.abs(start) < 2.0**-100, np.float32(0), start)
     return _chain(x, weight.T, np.broadcast_to(start, (len(x), len(weight))))
 
 

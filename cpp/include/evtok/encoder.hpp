@@ -15,9 +15,11 @@
 //             else        x = norm1(x + out(attention(x)));  x = norm2(x + linear2(f(linear1(x))))
 //   end       norm(x), where there is one
 // with f = max(0, x) or a GELU of encoder_kernels.hpp, and exp of float_functions.hpp. With bfloat16,
-// weights of dense layers and the x that go into one are rounded to bfloat16 first, to nearest even; the
-// sums stay float32. Nothing hangs on other sequences, so the bits of a sequence are the same for any batch,
-// number of threads and instruction set.
+// weights of dense layers and the x that go into one are rounded to bfloat16 first, to nearest even, and are
+// +0 where that is below 2^-55 in magnitude, as biases are below 2^-100; the sums stay float32. (So each
+// product and sum is a multiple of 2^-124, and no step is subnormal: instructions for bfloat16 know no such
+// numbers.) Nothing hangs on other sequences, so the bits of a sequence are the same for any batch, number of
+// threads and instruction set.
 //
 // A sequence is refused, and all its rows are NaN, that holds NaN or infinity, or a number so large that some
 // step might overflow: the limit follows from the weights when the encoder is made.
@@ -61,6 +63,7 @@ struct EncoderShape {
 /// A dense layer in panels of kEncoderLanes outputs.
 struct DensePanels {
   AlignedVector<float> weight;  // (n_panels, n_in, kEncoderLanes), 0 where there is no output
+  AlignedVector<float> pairs;   // with bfloat16: its pairs (n_panels, half of n_in, kEncoderLanes); else none
   AlignedVector<float> bias;    // (n_panels * kEncoderLanes,)
   int64_t n_in = 0, n_out = 0, n_panels = 0;
 };

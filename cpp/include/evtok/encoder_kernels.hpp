@@ -60,6 +60,13 @@ struct EncoderKernels {
   void (*transpose)(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns, float* out);
   /// rows (n_rows, whole panels of n_columns) /= sums (n_rows,).
   void (*divide)(float* rows, int64_t step, int64_t n_rows, int64_t n_columns, const float* sums);
+  /// The product of pairs of bfloat16: x and the weights hold a pair in each float, and n_inner counts pairs.
+  /// Null where there is no instruction for it. A pair has term 2 i in its upper 16 bits, and term 2 i + 1,
+  /// or 0 after the last, in its lower ones: the order in which VDPBF16PS adds them.
+  void (*multiply_pairs)(const MatrixProduct& product) = nullptr;
+  /// to (n_rows, half of n_columns) = the pairs of rows (n_rows, n_columns), both `step` floats apart; `to`
+  /// may be `rows`. 32 columns are read and 16 pairs written at a time: as far as a panel after the last.
+  void (*pair)(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns, float* to) = nullptr;
 };
 
 EVTOK_FORMULA int64_t whole_panels(int64_t columns) {
@@ -333,11 +340,18 @@ template <class Lanes, int kRows, int kPanels> EVTOK_FORMULA EncoderKernels enco
           normalise_rows<Lanes>,
           weigh_scores<Lanes>,
           transpose_rows<Lanes>,
-          divide_rows<Lanes>};
+          divide_rows<Lanes>,
+          nullptr,
+          nullptr};
 }
 
 EncoderKernels encoder_kernels_scalar();
 EncoderKernels encoder_kernels_avx2();
 EncoderKernels encoder_kernels_avx512();
+EncoderKernels encoder_kernels_avx512_bf16();
+
+/// Whether this processor's VDPBF16PS adds each product in a fused step of its own, rounded to nearest even,
+/// as its makers say and the contract needs.
+bool products_are_fused_avx512_bf16();
 
 }  // namespace evtok

@@ -67,8 +67,12 @@ private:
   };
   void dense(const DensePanels& layer, const DensePart& part, const float* input, int64_t input_step,
              int64_t n_rows, const float* sums, const float* added, Out out, EncoderActivation activation);
-  void multiply(MatrixProduct product);
-  /// What goes into a dense layer for rows of `width` numbers: themselves, or rounded to bfloat16.
+  void multiply(MatrixProduct product, int64_t terms = 1);
+  /// Terms of a sum that a step of a dense layer's product takes: two where bfloat16 come in pairs.
+  int64_t terms() const;
+  /// Rounds rows to bfloat16 for a dense layer, in pairs where its product takes these; `to` may be `rows`.
+  void round(const float* rows, int64_t step, int64_t n_rows, int64_t n_columns, float* to);
+  /// What goes into a dense layer for rows of `width` numbers: themselves, or rounded.
   const float* dense_input(const float* rows, int64_t n_rows);
   void norm(const NormGains& gains, const float* rows, int64_t n_rows, float* out);
   void worked(int64_t multiply_adds);
@@ -80,7 +84,7 @@ private:
   AlignedVector<float> keys_, scores_, sums_, partial_, hidden_, fed_, rounded_;
 };
 
-/// To bfloat16, to nearest even; x is finite.
+/// To bfloat16, to nearest even, and +0 below 2^-55 in magnitude; x is finite.
 float to_bfloat16(float x);
 
 }  // namespace evtok

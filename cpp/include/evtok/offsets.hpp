@@ -14,8 +14,9 @@ struct OffsetsCheck {
 };
 
 /// offsets (n_events + 1,) borrowed: must start at 0 or above, never decrease, end at or below `content`; no
-/// event may hold more than `max_per_event` objects. Reports the first fault.
+/// event may hold more than `max_per_event` objects. Reports the first fault. `threads` as for parallel_for.
 template <class I>
-OffsetsCheck check_offsets(const I* offsets, int64_t n_events, int64_t content, int64_t max_per_event);
+OffsetsCheck check_offsets(const I* offsets, int64_t n_events, int64_t content, int64_t max_per_event,
+                           int threads = 1);
 
 }  // namespace evtok

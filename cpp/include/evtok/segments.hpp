@@ -25,8 +25,10 @@ inline constexpr int32_t kReductions = 4;
 /// The values of events, all borrowed. A plain struct, so that files compiled for one instruction set can use
 /// it.
 template <class T> struct Segments {
-  const T* values;   // (offsets[n_events],)
-  const T* weights;  // from that of value `weights_from` on, or null
+  const T* values;   // (n_values,)
+  int64_t n_values;  // at least offsets[n_events]; what may be read
+  const T*
+      weights;  // those of value `weights_from` on, readable as far as 16 values beyond an event are; or null
   int64_t weights_from;
   const int64_t* offsets;  // (n_events + 1,), checked
 };
@@ -61,6 +63,11 @@ int64_t reduce_segments_f64_avx2(const Segments<double>&, const SegmentRule&, in
 
 /// The largest k of top_mean that reduce_segments_f32_avx2 takes.
 inline constexpr int64_t kMostInVectors = 8;
+
+// Its parts: max, and top_mean.
+int64_t maxima_f32_avx2(const Segments<float>&, const SegmentRule&, int64_t, int64_t, float*);
+int64_t maxima_f64_avx2(const Segments<double>&, const SegmentRule&, int64_t, int64_t, double*);
+int64_t top_means_avx2(const Segments<float>&, const SegmentRule&, int64_t, int64_t, float*);
 
 /// The weight of each type of types (n,) to weights (n,); of_types (8,), types below 8.
 void weights_of_types_avx2(const uint8_t* types, int64_t n, const float* of_types, float* weights);

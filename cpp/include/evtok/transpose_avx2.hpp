@@ -20,20 +20,37 @@ template <int kRows> struct RowPointers {
   }
 };
 
+/// Four components of eight rows, from the halves of these: pair[r] holds those of row r beside those of row
+/// r + 4.
+EVTOK_FORMULA void transpose_half(const __m256 (&pair)[4], __m256* component) {
+  const __m256 low01 = _mm256_unpacklo_ps(pair[0], pair[1]), high01 = _mm256_unpackhi_ps(pair[0], pair[1]);
+  const __m256 low23 = _mm256_unpacklo_ps(pair[2], pair[3]), high23 = _mm256_unpackhi_ps(pair[2], pair[3]);
+  component[0] = _mm256_shuffle_ps(low01, low23, 0x44);
+  component[1] = _mm256_shuffle_ps(low01, low23, 0xEE);
+  component[2] = _mm256_shuffle_ps(high01, high23, 0x44);
+  component[3] = _mm256_shuffle_ps(high01, high23, 0xEE);
+}
+
 /// Components j to j + 7 of eight rows; row[r] + j points to eight floats that may be read.
 EVTOK_FORMULA void transpose8(const float* const (&row)[8], int64_t j, __m256 (&component)[8]) {
   for (int half = 0; half < 2; ++half) {
-    __m256 pair[4];  // four components of row r, beside those of row r + 4
+    __m256 pair[4];
     for (int r = 0; r < 4; ++r)
       pair[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[r] + j + 4 * half)),
                                      _mm_loadu_ps(row[r + 4] + j + 4 * half), 1);
-    const __m256 low01 = _mm256_unpacklo_ps(pair[0], pair[1]), high01 = _mm256_unpackhi_ps(pair[0], pair[1]);
-    const __m256 low23 = _mm256_unpacklo_ps(pair[2], pair[3]), high23 = _mm256_unpackhi_ps(pair[2], pair[3]);
-    component[4 * half] = _mm256_shuffle_ps(low01, low23, 0x44);
-    component[4 * half + 1] = _mm256_shuffle_ps(low01, low23, 0xEE);
-    component[4 * half + 2] = _mm256_shuffle_ps(high01, high23, 0x44);
-    component[4 * half + 3] = _mm256_shuffle_ps(high01, high23, 0xEE);
+    transpose_half(pair, component + 4 * half);
   }
+}
+
+/// The same of rows in registers.
+EVTOK_FORMULA void transpose8(const __m256 (&row)[8], __m256 (&component)[8]) {
+  __m256 low[4], high[4];
+  for (int r = 0; r < 4; ++r) {
+    low[r] = _mm256_permute2f128_ps(row[r], row[r + 4], 0x20);
+    high[r] = _mm256_permute2f128_ps(row[r], row[r + 4], 0x31);
+  }
+  transpose_half(low, component);
+  transpose_half(high, component + 4);
 }
 
 /// The same where a row has only `width` < 8 components from j on; the others are 0.

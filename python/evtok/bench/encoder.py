@@ -15,12 +15,14 @@ from evtok import _core
 from evtok.bench import encoder_data, encoder_onnx, encoder_oracle, encoder_torch
 from evtok.bench.encoder_data import Array, Network
 from evtok.bench.encoder_ways import Way, fastest
-from evtok.bench.harness import Case, Contestant
+from evtok.bench.harness import Case, Contestant, count_differences
 from evtok.bench.machine import multiply_add_limit, version_of
 from evtok.bench.registry import Settings
 from evtok.bench.score_head import peak_extra_bytes
 from evtok.bench.tokenize import SEED, sha256
+from evtok.reference_encoder import encoder as defined_encoder
 from evtok.scoring import Encoder
+from evtok.scoring.encoder import Precision
 
 TORCH, PIECES, ONNX, BFLOAT16 = (
     "torch",
@@ -41,12 +43,15 @@ CALLS = 200
 _MEMORY = (TORCH, PADDED)
 # Events that repeat, where they are scored.
 _SCORED = 20
+# Sequences that the definition computes in bfloat16.
+_DEFINED = 3
 
 
 def cases(shape: dict[str, Any], settings: Settings) -> Iterator[Case]:
     """Yield the cases of a shape."""
     bench = _Bench(shape, settings)
     yield bench.sequences()
+    yield bench.sequences_in_bfloat16()
     yield bench.pseudo_likelihoods()
     for length in shape.get("calls", ()):
         yield bench.each(length)
@@ -82,17 +87,11 @@ class _Bench:
         peers: list[Contestant] = []
         notes: list[str] = []
         if self.with_torch:
-            part = len(x) if has_bfloat16() else max(1, len(x) // 16)
-            for name, ways, amount in (
-                (TORCH, encoder_torch.encode(network, x, threads), None),
-                (PIECES, encoder_torch.encode(network, x, threads, encoder_torch.PIECE), None),
-                (BFLOAT16, encoder_torch.encode_bfloat16(network, x[:part], threads), part),
+            for name, ways in (
+                (TORCH, encoder_torch.encode(network, x, threads)),
+                (PIECES, encoder_torch.encode(network, x, threads, encoder_torch.PIECE)),
             ):
-                peers.append(_peer(name, "torch", ways, notes, amount))
-            if not has_bfloat16():
-                notes.append(
-                    "this CPU does not multiply bfloat16: torch has fewer sequences of it, and is slow"
-                )
+                peers.append(_peer(name, "torch", ways, notes))
         if self.with_onnx:
             peers.append(_peer(ONNX, "onnxruntime", encoder_onnx.encode(network, x, threads), notes))
         n, length, width = x.shape
@@ -105,6 +104,35 @@ class _Bench:
             notes,
             operations_per_unit={"multiply-adds of the layers": network.operations(length)},
             reach=REACH,
+        )
+
+    def sequences_in_bfloat16(self) -> Case:
+        """All sequences in one call, with factors of dense layers in bfloat16."""
+        x, distinct = encoder_data.sequences(self.shape)
+        threads, network = self.threads, self.network
+        encoder = native_encoder(network, "bfloat16")
+        ours = Contestant("evtok", lambda: encoder(x, threads=threads), "ours", _core.version, threads)
+        peers: list[Contestant] = []
+        notes: list[str] = []
+        if self.with_torch:
+            part = len(x) if has_bfloat16() else max(1, len(x) // 16)
+            ways = encoder_torch.encode_bfloat16(network, x[:part], threads)
+            peers.append(_peer(BFLOAT16, "torch", ways, notes, part))
+            if not has_bfloat16():
+                notes.append(
+                    "this CPU does not multiply bfloat16: torch has fewer sequences of it, and is slow"
+                )
+        n, length, _ = x.shape
+        return self._case(
+            f"bfloat16, {network.settings.layers} layers d={network.width}, {length} rows a sequence",
+            ("events", n),
+            [ours, *peers],
+            lambda: defined_in_bfloat16(network, x[: min(_DEFINED, distinct)]),
+            {"sha256": sha256(x), "bytes": x.nbytes, "repeat after": distinct},
+            notes,
+            operations_per_unit={"multiply-adds of the layers": network.operations(length)},
+            verified_by=f"evtok's readable definition, the first {_DEFINED}",
+            differences=lambda got, expected: count_differences(np.asarray(got)[: len(expected)], expected),
         )
 
     # ---- ragged events -------------------------------------------------------------------------------------------
@@ -218,6 +246,8 @@ class _Bench:
         expected: Callable[[], Array],
         given: dict[str, Any],
         notes: list[str],
+        verified_by: str = encoder_oracle.NAME,
+        differences: Callable[[Any, Any], int] = encoder_oracle.count_far,
         **options: Any,
     ) -> Case:
         limits = [multiply_add_limit(self.threads)] if "operations_per_unit" in options else []
@@ -231,16 +261,34 @@ class _Bench:
             *("encoder", self.shape["name"], variant, *amount),
             [*contestants, *limits],
             expected,
-            encoder_oracle.NAME,
+            verified_by,
             {"seed": SEED, **given, "peak_extra_bytes": peaks},
             absent=self.absent,
             notes=notes,
-            differences=encoder_oracle.count_far,
+            differences=differences,
             **options,
         )
 
 
-def native_encoder(network: Network) -> Encoder:
+def defined_in_bfloat16(network: Network, x: Array) -> Array:
+    """Return what the readable definition makes of sequences x (n, length, d) in bfloat16."""
+    of, end = network.settings, network.encoder()
+    n, length, width = x.shape
+    rows = defined_encoder(
+        x.reshape(-1, width),
+        np.arange(n + 1) * length,
+        [network.layer(k) for k in range(of.layers)],
+        heads=of.heads,
+        activation=of.activation,
+        norm_first=of.norm_first,
+        eps=encoder_data.EPSILON,
+        norm=(end["norm.weight"], end["norm.bias"]),
+        precision="bfloat16",
+    )
+    return rows.reshape(x.shape)
+
+
+def native_encoder(network: Network, precision: Precision = "float32") -> Encoder:
     """Return our encoder of the network's tensors."""
     of, end = network.settings, network.encoder()
     return Encoder(
@@ -250,6 +298,7 @@ def native_encoder(network: Network) -> Encoder:
         norm_first=of.norm_first,
         eps=encoder_data.EPSILON,
         norm=(end["norm.weight"], end["norm.bias"]),
+        precision=precision,
     )
 
 

@@ -64,7 +64,7 @@ class MaskedTokenDetector(TokenDetector):
         How an event's score follows: see `evtok.detectors.token_detector.Reduction`.
     precision : {"float32", "bfloat16"}
         Of the factors in the encoder's dense layers, for a score; sums are float32. "bfloat16" keeps 8 bits and gives
-        other scores, no faster yet: it is in the fingerprint, and only the backend "native" has it.
+        other scores, faster on CPUs with AVX512-BF16: it is in the fingerprint, and only the backend "native" has it.
     epochs, batch, learning_rate, weight_decay, patience, warm_up, decay, gradient_norm, device, seed
         See `evtok.detectors.training.TrainingSettings`. `seed` is also that of the first weights.
 

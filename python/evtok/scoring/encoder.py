@@ -42,8 +42,7 @@ class Encoder:
         What is added to the rows by their place in a sequence.
     precision : "float32" or "bfloat16"
         "bfloat16" rounds the weights, and the rows that go into a dense layer, to bfloat16, and adds up in float32.
-        It needs no special processor, gives the same bits on each, and is no faster: it shows what bfloat16 would do to
-        a score.
+        It gives the same bits on each processor, and is faster on those with AVX512-BF16.
     threads : int, optional
         For the preparation.
 

@@ -156,7 +156,7 @@ def _reduce(
         dtype = natural_dtype(given, "values")
         check_empty(empty, dtype)
         starts, begin, end = _arrays.check_offsets(
-            _arrays.offsets(offsets, "offsets"), len(given), max(1, len(given))
+            _arrays.offsets(offsets, "offsets"), len(given), max(1, len(given)), threads
         )
         x = np.require(given[begin:end], dtype, ("C", "A"))
         w = None if weights is None else _weights(weights, len(given), dtype)[begin:end]
