@@ -8,6 +8,7 @@ namespace evtok::bindings {
 
 void bind_runtime(pybind11::module_& m);
 void bind_machine_rates(pybind11::module_& m);
+void bind_result_memory(pybind11::module_& m);
 void bind_offsets(pybind11::module_& m);
 void bind_ragged_merge(pybind11::module_& m);
 void bind_bins(pybind11::module_& m);

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.doc() = "Compiled kernels of evtok. Arguments are checked by the Python layer; call that.";
   bind_runtime(m);
   bind_machine_rates(m);
+  bind_result_memory(m);
   bind_offsets(m);
   bind_ragged_merge(m);
   bind_bins(m);

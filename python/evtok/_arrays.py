@@ -180,6 +180,15 @@ def check_offsets(
     return (result - begin if begin else result), begin, end
 
 
+def result(shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Return an array that is not initialised, for a result of a public call.
+
+    The memory of a large one is that of an earlier result which is gone, where there is one: pages of new memory are
+    cleared by the system first, which takes about as long as a kernel does. Up to 128 MiB are kept so.
+    """
+    return _core.result_array((shape,) if isinstance(shape, int) else shape, np.dtype(dtype))
+
+
 def read_only(x: Array) -> Array:
     """Return a read-only view of `x`."""
     view = x.view()

@@ -80,7 +80,7 @@ def _digitize(x: Any, bins: npt.ArrayLike, right: bool, threads: int, out: Any |
     narrow = values.dtype.kind == "f" and values.dtype.itemsize <= 4
     dtype = np.dtype(np.float32 if narrow else np.float64)
     thresholds = float32_thresholds(rising, right) if narrow else np.require(rising, dtype, ("C", "A"))
-    codes = np.empty(values.shape, np.int64) if out is None else out
+    codes = _arrays.result(values.shape, np.int64) if out is None else out
     flat = codes.reshape(-1)
     if values.dtype == dtype and values.flags.c_contiguous and values.flags.aligned:
         _core.digitize(values.reshape(-1), thresholds, right, falling, threads, flat)

@@ -44,7 +44,7 @@ def pt_eta_phi(px: Any, py: Any, pz: Any, *, threads: int | None = None) -> tupl
         All three are NaN where a component is not finite.
     """
     (x, y, z), shape = _columns(px=px, py=py, pz=pz)
-    results = tuple(np.empty_like(x) for _ in range(3))
+    results = tuple(_arrays.result(x.shape, x.dtype) for _ in range(3))
     _core.pt_eta_phi(x, y, z, threads or 0, *results)
     _backend.used_native()
     pt, eta, phi = (_shaped(result, shape, px) for result in results)
@@ -132,7 +132,7 @@ def jet_axis(
 
 def _map(kernel: Callable[..., None], threads: int | None, **inputs: Any) -> Any:
     columns, shape = _columns(**inputs)
-    result = np.empty_like(columns[0])
+    result = _arrays.result(columns[0].shape, columns[0].dtype)
     kernel(*columns, threads or 0, result)
     _backend.used_native()
     return _shaped(result, shape, next(iter(inputs.values())))

@@ -137,7 +137,7 @@ def _case(shape: dict[str, Any], kind: str, events: Events, settings: Settings) 
         reach={"numpy.digitize chain": shape["reach"]} if "reach" in shape else {},
         absent=absent,
         notes=(
-            "without out=, encode gives each result in fresh memory, which the kernel of the system has to clear first",
+            "without out=, a result has the memory of the one before it, which is gone; the first one has new memory",
         ),
     )
 

@@ -166,12 +166,12 @@ def search(
     skipped = rows.flags(mask)
     shape = rows.shape if k == 1 else (*rows.shape, k)
     ids = (
-        np.empty(shape, np.int32)
+        _arrays.result(shape, np.int32)
         if out is None
         else _rows.checked_out(out, shape, {"x": rows.values, "mask": skipped})
     )
-    distance = np.empty(shape, computed.dtype) if return_distance else None
-    margin = np.empty(rows.shape, computed.dtype) if return_margin else None
+    distance = _arrays.result(shape, computed.dtype) if return_distance else None
+    margin = _arrays.result(rows.shape, computed.dtype) if return_margin else None
 
     refused, first, reason = 0, -1, ""
     for start, stop, piece in rows.pieces(computed.dtype):

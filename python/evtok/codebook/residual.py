@@ -211,7 +211,7 @@ class ResidualCodebook:
         computed = _rows.common_dtype(rows.values, self.stages[0].vectors, dtype)
         stages = [_Stage(codebook, computed) for codebook in self.stages]
         kept = rows.flags(mask)
-        ids = np.empty((*rows.shape, self.n_stages), np.int32)
+        ids = _arrays.result((*rows.shape, self.n_stages), np.int32)
         flat = ids.reshape(-1, self.n_stages)
         # Residuals exist for a piece of the vectors at a time, whatever the size of the input.
         step = max(1, _rows.PIECE_BYTES // (self.n_dims * computed.itemsize))

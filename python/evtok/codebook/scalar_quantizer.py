@@ -128,7 +128,7 @@ class ScalarQuantizer:
         codes = _rows.checked_ids(ids if lists is None else lists.content, self.n_codes)
         with _core.FloatEnvironment():
             values = [levels.astype(wanted) for levels in self.level_values()]
-        vectors = np.empty((*codes.shape, len(values)), wanted)
+        vectors = _arrays.result((*codes.shape, len(values)), wanted)
         flat_ids, flat = codes.reshape(-1), vectors.reshape(codes.size, len(values))
         for start in range(0, codes.size, _PIECE):
             piece = flat_ids[start : start + _PIECE].astype(np.int64)
@@ -174,7 +174,7 @@ class ScalarQuantizer:
         dtype = _rows.natural_dtype(rows.values, "x")
         kept = rows.flags(mask)
         levels = _kernel_levels(self, dtype)
-        ids = np.empty(rows.shape, np.int32)
+        ids = _arrays.result(rows.shape, np.int32)
         flat = ids.reshape(-1)
         for start, stop, piece in rows.pieces(dtype):
             of_piece = None if kept is None else kept[start:stop]

@@ -61,7 +61,7 @@ def score_rows(
         An invalid row, unless `on_invalid` is "sentinel".
     """
     check_on_invalid(on_invalid)
-    scores = np.empty(len(rows.values), np.float32)
+    scores = _arrays.result(len(rows.values), np.float32)
     for start, stop, piece in rows.pieces(FLOAT32):
         count, first = kernel(start, stop, piece, scores[start:stop])
         if count and on_invalid == "raise":

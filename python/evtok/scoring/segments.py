@@ -164,7 +164,7 @@ def _reduce(
         codes = None if codes is None else codes[begin:end]
         if codes is not None and of_types is not None:
             _check_types(codes, len(of_types), begin)
-        out = np.empty(len(starts) - 1, dtype)
+        out = _arrays.result(len(starts) - 1, dtype)
         invalid, first = _core.reduce_segments(
             x, starts, w, codes, of_types, reduction, k, float(empty), threads or 0, out
         )

@@ -194,7 +194,7 @@ def _scored(
     check_on_invalid(on_invalid)
     ignored = _checked_ignored(ignore_index)
     tokens = _checked_targets(targets, len(rows), n_tokens, ignored)
-    result = np.empty(len(rows), np.float32)
+    result = _arrays.result(len(rows), np.float32)
     refused, first, finite = kernel(tokens, ignored, threads or 0, result)
     if refused and on_invalid == "raise":
         raise refusal(name, first, finite, ignored)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evtok import _backend, _core
+from evtok import _arrays, _backend, _core
 from evtok.errors import InvalidEventsError
 from evtok.events import TYPE_COLUMN, Events
 from evtok.tokenizers import encoding, event_features
@@ -118,7 +118,7 @@ def encode(
 
 def _find(fitted: Fitted, events: Events, threads: int) -> _Found:
     program = fitted.vectors.program(events)
-    digits = np.empty(events.n_objects, np.int32)
+    digits = _arrays.result(events.n_objects, np.int32)
     cut = False
     for begin in range(0, events.n_objects, _BLOCK):
         end = min(begin + _BLOCK, events.n_objects)
