@@ -74,14 +74,18 @@ struct Rest {
         flag_outside(t.outside_unknown), fresh(fresh_) {}
 };
 
-// Adds the contributions of 16 codes to the accumulator; `valid` says where the value is valid. Returns where
-// Mode::sums found nothing to flag.
-template <Mode kMode>
+// Adds the contributions of 16 codes to the accumulator; `valid` says where the value is valid. Without
+// kClamp every code is kept as it is (`clamps`). Returns where Mode::sums found nothing to flag.
+template <Mode kMode, bool kClamp>
 EVTOK_INSIDE __mmask16 contribute(__m512i code, __mmask16 valid, const Rest& rest, int32_t* accumulator) {
-  const __m512i clamped = _mm512_min_epi32(_mm512_max_epi32(code, rest.first), rest.last);
-  const __mmask16 inside =
-      rest.flag_outside ? _mm512_cmpeq_epi32_mask(clamped, code) : static_cast<__mmask16>(-1);
-  __m512i sum = _mm512_mullo_epi32(_mm512_sub_epi32(clamped, rest.origin), rest.stride);
+  __mmask16 inside = static_cast<__mmask16>(-1);
+  __m512i digit = code;
+  if (kClamp) {
+    const __m512i clamped = _mm512_min_epi32(_mm512_max_epi32(code, rest.first), rest.last);
+    if (rest.flag_outside) inside = _mm512_cmpeq_epi32_mask(clamped, code);
+    digit = _mm512_sub_epi32(clamped, rest.origin);
+  }
+  __m512i sum = _mm512_mullo_epi32(digit, rest.stride);
   if (kMode == Mode::sums) {
     if (!rest.fresh) sum = _mm512_add_epi32(sum, _mm512_loadu_si512(accumulator));
   } else {
@@ -189,6 +193,8 @@ EVTOK_INSIDE bool place_on_grid(const __m512 (&value)[kVectors], const BinTable<
     const __m512 line = kSpacing == Spacing::logarithmic ? logarithms(value[v]) : value[v];
     const __m512i place = _mm512_cvtps_epi32(_mm512_fmadd_ps(line, scale, shift));
     decided &= _mm512_cmpgt_epi32_mask(_mm512_and_si512(place, remainder), undecided);
+    if (kSpacing == Spacing::logarithmic)  // numbers below 0, which are few, are left to the search too
+      decided &= _mm512_cmple_epu32_mask(_mm512_castps_si512(value[v]), _mm512_set1_epi32(0x7F7FFFFF));
     const __m512i cell = _mm512_srai_epi32(place, kCellBits);
     code[v] = _mm512_min_epi32(_mm512_max_epi32(cell, _mm512_setzero_si512()), most);
   }
@@ -200,7 +206,7 @@ EVTOK_INSIDE bool place_on_grid(const __m512d (&)[kVectors], const BinTable<doub
   return false;
 }
 
-template <class S, int kPassed, Mode kMode, Spacing kSpacing>
+template <class S, int kPassed, Mode kMode, bool kClamp, Spacing kSpacing>
 EVTOK_INSIDE bool search(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t,
                          bool fresh, int32_t* accumulator) {
   constexpr int kLanes = S::lanes;
@@ -209,7 +215,11 @@ EVTOK_INSIDE bool search(const typename S::Value* x, int64_t n, const BinTable<t
   const Levels<S, kPassed> levels(t);
   const Rest rest(t, fresh);
   const typename S::Vector lowest = S::all(t.lowest), highest = S::all(t.highest);
-  __mmask16 clean = static_cast<__mmask16>(-1);
+  // On a grid, what is not finite is never decided.
+  const bool decided_is_valid =
+      kSpacing != Spacing::irregular && t.lowest == -__FLT_MAX__ && t.highest == __FLT_MAX__;
+  constexpr __mmask16 kAll = static_cast<__mmask16>(-1);
+  __mmask16 clean = kAll;
 
   int64_t i = 0;
   for (; i + kRows <= n; i += kRows) {
@@ -217,8 +227,13 @@ EVTOK_INSIDE bool search(const typename S::Value* x, int64_t n, const BinTable<t
     typename S::Index code[kVectors];
     typename S::Mask valid[kVectors];
     for (int v = 0; v < kVectors; ++v) value[v] = S::load(x + i + kLanes * v);
-    if (kSpacing == Spacing::irregular || !place_on_grid<kSpacing>(value, t, code))
-      levels.search(value, code);
+    const bool decided = kSpacing != Spacing::irregular && place_on_grid<kSpacing>(value, t, code);
+    if (kMode != Mode::codes && decided && decided_is_valid) {
+      for (int v = 0; v < kVectors; v += kJoined)
+        clean &= contribute<kMode, kClamp>(join(code + v, S{}), kAll, rest, accumulator + i + kLanes * v);
+      continue;
+    }
+    if (!decided) levels.search(value, code);
     for (int v = 0; v < kVectors; ++v) {
       valid[v] = static_cast<typename S::Mask>(-1);
       if (kMode != Mode::codes)
@@ -228,28 +243,36 @@ EVTOK_INSIDE bool search(const typename S::Value* x, int64_t n, const BinTable<t
         code[v] = S::choose(code[v], S::template compare<_CMP_UNORD_Q>(value[v], value[v]), t.n_edges);
     }
     for (int v = 0; v < kVectors; v += kJoined)
-      clean &=
-          contribute<kMode>(join(code + v, S{}), join(valid + v, S{}), rest, accumulator + i + kLanes * v);
+      clean &= contribute<kMode, kClamp>(join(code + v, S{}), join(valid + v, S{}), rest,
+                                         accumulator + i + kLanes * v);
   }
-  return finish(x, i, n, t, fresh, accumulator) && clean == static_cast<__mmask16>(-1);
+  return finish(x, i, n, t, fresh, accumulator) && clean == kAll;
 }
 
-template <class S, int kPassed, Mode kMode>
+template <class T> EVTOK_INSIDE bool clamps(const BinTable<T>& t) {
+  return t.first > 0 || t.last < t.n_edges || t.origin != 0;
+}
+
+template <class S, int kPassed, Mode kMode, bool kClamp>
 EVTOK_INSIDE bool choose_spacing(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t,
                                  bool fresh, int32_t* accumulator) {
   if (S::lanes == 16 && t.grid.spacing == Spacing::uniform)
-    return search<S, kPassed, kMode, Spacing::uniform>(x, n, t, fresh, accumulator);
+    return search<S, kPassed, kMode, kClamp, Spacing::uniform>(x, n, t, fresh, accumulator);
   if (S::lanes == 16 && t.grid.spacing == Spacing::logarithmic)
-    return search<S, kPassed, kMode, Spacing::logarithmic>(x, n, t, fresh, accumulator);
-  return search<S, kPassed, kMode, Spacing::irregular>(x, n, t, fresh, accumulator);
+    return search<S, kPassed, kMode, kClamp, Spacing::logarithmic>(x, n, t, fresh, accumulator);
+  return search<S, kPassed, kMode, kClamp, Spacing::irregular>(x, n, t, fresh, accumulator);
 }
 
 template <class S, Mode kMode>
 EVTOK_INSIDE bool choose(const typename S::Value* x, int64_t n, const BinTable<typename S::Value>& t,
                          bool fresh, int32_t* accumulator) {
   if (t.lanes == 0) return finish(x, 0, n, t, fresh, accumulator);  // too many edges for the vector layout
-  if (t.right) return choose_spacing<S, _CMP_GT_OQ, kMode>(x, n, t, fresh, accumulator);
-  return choose_spacing<S, _CMP_GE_OQ, kMode>(x, n, t, fresh, accumulator);
+  if (t.right) {
+    if (clamps(t)) return choose_spacing<S, _CMP_GT_OQ, kMode, true>(x, n, t, fresh, accumulator);
+    return choose_spacing<S, _CMP_GT_OQ, kMode, false>(x, n, t, fresh, accumulator);
+  }
+  if (clamps(t)) return choose_spacing<S, _CMP_GE_OQ, kMode, true>(x, n, t, fresh, accumulator);
+  return choose_spacing<S, _CMP_GE_OQ, kMode, false>(x, n, t, fresh, accumulator);
 }
 
 template <class S>

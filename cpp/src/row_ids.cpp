@@ -1,6 +1,7 @@
 #include "evtok/row_ids.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "evtok/angles.hpp"
 #include "evtok/stream_out.hpp"
@@ -18,12 +19,25 @@ template <class T> void fetch(const T* values, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; row += kLine) __builtin_prefetch(values + row, 0, 3);
 }
 
+void copy_scalar(const int32_t* codes, int64_t n, int32_t base, int32_t* out, bool stream) {
+  copy_out(codes, n, base, out, stream);
+}
+
 int32_t contribution_of_digit(int32_t digit, int32_t n_digits) {
   if (digit < 0) return kInvalid;
   return digit < n_digits ? digit : kUnknown;
 }
 
 }  // namespace
+
+CopyIds copy_ids_for(Isa isa) {
+#ifdef EVTOK_X86
+  if (isa >= Isa::avx2) return copy_ids_avx2;
+#else
+  (void)isa;
+#endif
+  return copy_scalar;
+}
 
 void RowStatistics::add(const RowStatistics& other) {
   invalid += other.invalid;
@@ -134,6 +148,12 @@ template <class Out> RowStatistics RowIds::run(int64_t begin, int64_t end, Out* 
   for (int64_t row = begin; row < end; row += kBlock) {
     const int64_t n = std::min(kBlock, end - row);
     Out* place = out + (row - begin) * columns;
+    const auto put = [&](const int32_t* codes, int32_t from, Out* to) {
+      if constexpr (std::is_same_v<Out, int32_t>)
+        copy_ids(codes, n, from, to, stream);
+      else
+        copy_out(codes, n, from, to, stream);
+    };
 
     if (!factorised) {
       bool clean = true;
@@ -145,7 +165,7 @@ template <class Out> RowStatistics RowIds::run(int64_t begin, int64_t end, Out* 
         clean = sums(features[k], row, n, k == 0, accumulator);
       }
       if (clean && !by_rank) {
-        copy_out(accumulator, n, base, place, stream);
+        put(accumulator, base, place);
         continue;
       }
       if (!clean)
@@ -156,7 +176,7 @@ template <class Out> RowStatistics RowIds::run(int64_t begin, int64_t end, Out* 
         statistics.invalid += row_invalid;
         if (row_invalid) statistics.first_invalid = std::min(statistics.first_invalid, row + i);
       }
-      copy_out(ids, n, 0, place, stream);
+      put(ids, 0, place);
       continue;
     }
 

@@ -19,6 +19,7 @@ SumTypes sum_types_for(Isa isa, const int32_t* contributions) {
   [[maybe_unused]] const bool few =
       std::all_of(contributions + 16, contributions + 256, [](int32_t c) { return c == kUnknown; });
 #ifdef EVTOK_X86
+  if (isa >= Isa::avx512 && few) return sum_types_avx512;
   if (isa >= Isa::avx2 && few) return sum_types_avx2;
 #else
   (void)isa;

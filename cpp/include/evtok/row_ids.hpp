@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "evtok/bin_search.hpp"
+#include "evtok/stream_out.hpp"
 #include "evtok/type_codes.hpp"
 
 namespace evtok {
@@ -74,6 +75,7 @@ public:
   int64_t n_seen = 0;
   const int64_t* offsets = nullptr;  // (n_events + 1,), needed by relative features, borrowed
   int64_t n_events = 0;
+  CopyIds copy_ids = copy_ids_for(active_isa());
 
   /// Ids of one row.
   int64_t width() const { return factorised ? static_cast<int64_t>(features.size()) : 1; }

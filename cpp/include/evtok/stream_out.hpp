@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "evtok/isa.hpp"
+
 #if defined(__SSE4_1__)
 #include <smmintrin.h>
 #endif
@@ -42,5 +44,11 @@ inline void copy_out(const int32_t* codes, int64_t n, int32_t base, Out* out, bo
 #endif
   for (; i < n; ++i) out[i] = static_cast<Out>(codes[i] + base);
 }
+
+/// copy_out of int32.
+using CopyIds = void (*)(const int32_t* codes, int64_t n, int32_t base, int32_t* out, bool stream);
+CopyIds copy_ids_for(Isa isa);
+
+void copy_ids_avx2(const int32_t*, int64_t, int32_t, int32_t*, bool);
 
 }  // namespace evtok

@@ -26,5 +26,6 @@ using SumTypes = bool (*)(const uint8_t* codes, int64_t n, const int32_t* contri
 SumTypes sum_types_for(Isa isa, const int32_t* contributions);
 
 bool sum_types_avx2(const uint8_t*, int64_t, const int32_t*, bool, int32_t*);
+bool sum_types_avx512(const uint8_t*, int64_t, const int32_t*, bool, int32_t*);
 
 }  // namespace evtok

@@ -116,3 +116,13 @@ inline simde__m512 evtok_emulated_dpbf16(simde__m512 sums, simde__m512 a, simde_
 }
 #undef _mm512_dpbf16_ps
 #define _mm512_dpbf16_ps(sums, a, b) evtok_emulated_dpbf16((sums), (a), (b))
+
+#ifndef _mm512_cvtepu8_epi32
+inline simde__m512i evtok_emulated_cvtepu8(simde__m128i a) {
+  const simde__m128i_private bytes = simde__m128i_to_private(a);
+  simde__m512i_private lanes;
+  for (int lane = 0; lane < 16; ++lane) lanes.i32[lane] = bytes.u8[lane];
+  return simde__m512i_from_private(lanes);
+}
+#define _mm512_cvtepu8_epi32(a) evtok_emulated_cvtepu8((a))
+#endif
