@@ -11,6 +11,8 @@ void rows_to_lanes_avx2(const float* rows, int64_t n, int64_t stride, int64_t wi
     __m256 component[8];
     int64_t j = 0;
     for (; j + 8 <= width; j += 8) {
+      // The same of the next tile: rows read side by side are more streams than a processor foresees.
+      for (const float* row : eight.row) __builtin_prefetch(row + n_lanes * stride + j, 0, 2);
       transpose8(eight.row, j, component);
       for (int q = 0; q < 8; ++q) _mm256_storeu_ps(lanes + (j + q) * n_lanes + r, component[q]);
     }

@@ -61,17 +61,48 @@ void test_problem(int64_t n, int64_t n_dims, int64_t most_edges, bool hostile, R
   CHECK(invalid.count == count && invalid.first == first);
 }
 
+#ifdef EVTOK_X86
+// The values of bins from registers, for every code; what lies beside the rows is not looked at.
+void test_bin_values(Random& random) {
+  std::normal_distribution<float> normal;
+  float values[kValuesInRegisters];
+  for (float& value : values) value = normal(random);
+  for (const int64_t n : {1, 16, 17, 40, 512}) {
+    const auto padded = static_cast<size_t>((n + 15) / 16 * 16);
+    std::vector<int32_t> codes(padded, -7);
+    for (int64_t i = 0; i < n; ++i)
+      codes[static_cast<size_t>(i)] = static_cast<int32_t>(i % kValuesInRegisters);
+    std::vector<float> scores(padded), before;
+    for (float& score : scores) score = normal(random);
+    before = scores;
+    add_bin_values_avx512(values, codes.data(), n, scores.data());
+    bool equal = true;
+    for (size_t i = 0; i < static_cast<size_t>(n); ++i) equal &= scores[i] == before[i] + values[codes[i]];
+    CHECK(equal);
+  }
+}
+#endif
+
 }  // namespace
 
 int main() {
+#ifdef EVTOK_X86
+#ifdef EVTOK_EMULATED_AVX512
+  const bool here = true;
+#else
+  const bool here = isa_available(Isa::avx512);
+#endif
+  Random of_values(3);
+  if (here) test_bin_values(of_values);
+#endif
   for (int i = 0; i < kIsaCount; ++i) {
     if (!isa_available(static_cast<Isa>(i))) continue;
     force_isa(static_cast<Isa>(i));
     Random random(4);
     for (const bool hostile : {false, true})
       for (const int64_t n_dims : {1, 3, 8, 9, 20})
-        for (const int64_t most_edges : {1, 9, 50, 700})
-          for (const int64_t n : {0, 1, 33, 256, 257, 600})
+        for (const int64_t most_edges : {1, 9, 31, 50, 700})
+          for (const int64_t n : {0, 1, 33, 512, 513, 1100})
             test_problem(n, n_dims, most_edges, hostile, random);
     test_problem(20000, 11, 20, true, random);
     unforce_isa();

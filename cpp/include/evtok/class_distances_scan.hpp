@@ -46,47 +46,54 @@ EVTOK_FORMULA void whiten_tile(const float* factor, const float* d, int64_t n_di
       whiten_outputs<L, kOutputs>(factor, d + r, n_dims, o, y + r);
 }
 
-// kClasses classes and kVectors vectors of rows at a time.
+// Takes kClasses classes into the least distances and the classes found of kVectors vectors of rows.
 template <class L, int kClasses>
 EVTOK_FORMULA void compare_classes(const float* y, const float* w, int64_t n_dims, int32_t first_class,
-                                   float* least, int32_t* classes) {
-  for (int64_t r = 0; r < kClassRows; r += kVectors * L::width) {
-    typename L::Vector s[kClasses][kVectors];
-    for (int k = 0; k < kClasses; ++k)
-      for (int v = 0; v < kVectors; ++v) s[k][v] = L::zero();
-    for (int64_t o = 0; o < n_dims; ++o) {
-      for (int v = 0; v < kVectors; ++v) {
-        const typename L::Vector value = L::load(y + o * kClassRows + r + v * L::width);
-        for (int k = 0; k < kClasses; ++k) {
-          const typename L::Vector z = L::sub(value, L::all(w[k * n_dims + o]));
-          s[k][v] = L::fma(z, z, s[k][v]);
-        }
-      }
-    }
+                                   typename L::Vector (&least)[kVectors],
+                                   typename L::Index (&found)[kVectors]) {
+  typename L::Vector s[kClasses][kVectors];
+  for (int k = 0; k < kClasses; ++k)
+    for (int v = 0; v < kVectors; ++v) s[k][v] = L::zero();
+  for (int64_t o = 0; o < n_dims; ++o) {
+    typename L::Vector mean[kClasses];
+    for (int k = 0; k < kClasses; ++k) mean[k] = L::all(w[k * n_dims + o]);
     for (int v = 0; v < kVectors; ++v) {
-      float* place = least + r + v * L::width;
-      int32_t* found = classes + r + v * L::width;
+      const typename L::Vector value = L::load(y + o * kClassRows + v * L::width);
       for (int k = 0; k < kClasses; ++k) {
-        float values[L::width];
-        L::store(values, s[k][v]);
-        for (int i = 0; i < L::width; ++i) {
-          const bool less = values[i] < place[i];
-          place[i] = less ? values[i] : place[i];
-          found[i] = less ? first_class + k : found[i];
-        }
+        const typename L::Vector z = L::sub(value, mean[k]);
+        s[k][v] = L::fma(z, z, s[k][v]);
       }
     }
   }
+  for (int v = 0; v < kVectors; ++v)
+    for (int k = 0; k < kClasses; ++k) {
+      found[v] = L::where_less(s[k][v], least[v], L::index(first_class + k), found[v]);
+      least[v] = L::min(s[k][v], least[v]);  // which is kept where s is NaN
+    }
 }
 
 template <class L>
 EVTOK_FORMULA void nearest_class(const float* y, const float* w, int64_t n_classes, int64_t n_dims,
                                  int32_t first_class, float* least, int32_t* classes) {
-  int64_t k = 0;
-  for (; k + 2 <= n_classes; k += 2)
-    compare_classes<L, 2>(y, w + k * n_dims, n_dims, first_class + static_cast<int32_t>(k), least, classes);
-  if (k < n_classes)
-    compare_classes<L, 1>(y, w + k * n_dims, n_dims, first_class + static_cast<int32_t>(k), least, classes);
+  for (int64_t r = 0; r < kClassRows; r += kVectors * L::width) {
+    typename L::Vector lowest[kVectors];
+    typename L::Index found[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      lowest[v] = L::load(least + r + v * L::width);
+      found[v] = L::load_index(classes + r + v * L::width);
+    }
+    int64_t k = 0;
+    for (; k + 2 <= n_classes; k += 2)
+      compare_classes<L, 2>(y + r, w + k * n_dims, n_dims, first_class + static_cast<int32_t>(k), lowest,
+                            found);
+    if (k < n_classes)
+      compare_classes<L, 1>(y + r, w + k * n_dims, n_dims, first_class + static_cast<int32_t>(k), lowest,
+                            found);
+    for (int v = 0; v < kVectors; ++v) {
+      L::store(least + r + v * L::width, lowest[v]);
+      L::store_index(classes + r + v * L::width, found[v]);
+    }
+  }
 }
 
 }  // namespace

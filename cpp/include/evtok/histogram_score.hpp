@@ -19,6 +19,13 @@ struct Histogram {
   const float* values;  // (n_edges + 1,) finite: minus the log density of each bin
 };
 
+/// Values of a histogram that fit into two registers of AVX-512.
+inline constexpr int64_t kValuesInRegisters = 32;
+
+/// scores[i] += values[codes[i]]: values (kValuesInRegisters,); codes and scores (n,), readable and writable
+/// up to a multiple of 16, where codes may be anything.
+void add_bin_values_avx512(const float* values, const int32_t* codes, int64_t n, float* scores);
+
 /// Every row of x (n, n_dims) row-major to out (n,); histograms (n_dims,), n_dims at least 1.
 InvalidRows histogram_score(const Histogram* histograms, int64_t n_dims, const float* x, int64_t n,
                             int threads, float* out);

@@ -22,6 +22,9 @@ struct Avx2F32 {
   static EVTOK_FORMULA void store_index(IndexValue* p, Index i) {
     _mm256_storeu_si256(reinterpret_cast<Index*>(p), i);
   }
+  static EVTOK_FORMULA Index load_index(const IndexValue* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const Index*>(p));
+  }
   /// `chosen` where a < b.
   static EVTOK_FORMULA Index where_less(Vector a, Vector b, Index chosen, Index otherwise) {
     const Vector less = _mm256_cmp_ps(a, b, _CMP_LT_OQ);

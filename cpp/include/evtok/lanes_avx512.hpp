@@ -20,6 +20,7 @@ struct Avx512F32 {
   static EVTOK_FORMULA Vector zero() { return _mm512_setzero_ps(); }
   static EVTOK_FORMULA Index index(int32_t i) { return _mm512_set1_epi32(i); }
   static EVTOK_FORMULA void store_index(IndexValue* p, Index i) { _mm512_storeu_si512(p, i); }
+  static EVTOK_FORMULA Index load_index(const IndexValue* p) { return _mm512_loadu_si512(p); }
   /// `chosen` where a < b.
   static EVTOK_FORMULA Index where_less(Vector a, Vector b, Index chosen, Index otherwise) {
     return _mm512_mask_mov_epi32(otherwise, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), chosen);
