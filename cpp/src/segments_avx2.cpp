@@ -97,44 +97,35 @@ template <class T, bool kWeighted, bool kMean>
 int64_t sums_or_means(const Segments<T>& events, const SegmentRule& rule, ReduceSegments<T> scalar,
                       int64_t begin, int64_t end, T* out) {
   const __m256d empty = _mm256_set1_pd(rule.empty), zero = _mm256_setzero_pd();
+  const int64_t stop = end_of_blocks<kEvents>(events, begin, end);
   int64_t invalid = 0;
-  for (int64_t e = begin; e < end; e += kEvents) {
-    const EventBlock<T, kEvents> block(events, e, end);
-    BlockResults<kEvents, T> results(out, e, end);
-    if (!block.before_end()) {
-      invalid += scalar(events, rule, e, results.stop, out);
-      continue;
-    }
+  for (int64_t e = begin; e < stop; e += kEvents) {
+    const int64_t* offsets = events.offsets + e;
     __m256d values[kEvents], weights[kEvents], lowest = zero;
 #pragma GCC unroll 4
     for (int q = 0; q < kEvents; ++q) {
       PartialSums<kWeighted> sums;
-      sums.add_event(block.values(q), kWeighted ? block.weights(q) : nullptr, block.n(q), lowest);
+      sums.add_event(events.values + offsets[q],
+                     kWeighted ? events.weights + (offsets[q] - events.weights_from) : nullptr,
+                     offsets[q + 1] - offsets[q], lowest);
       values[q] = _mm256_add_pd(sums.values.low, sums.values.high);
       if constexpr (kWeighted) weights[q] = _mm256_add_pd(sums.weights.low, sums.weights.high);
     }
     const __m256d sum = totals(values);
-    __m256d weight;
-    if constexpr (kWeighted)
-      weight = totals(weights);
-    else
-      weight = lengths(block.offsets);
+    const __m256d weight = kWeighted ? totals(weights) : lengths(offsets);
     const __m256d no_values = _mm256_cmp_pd(weight, zero, _CMP_EQ_OQ);
     __m256d result = rounded_to(kMean ? _mm256_div_pd(sum, weight) : sum, out);
-    const __m256d overflow = _mm256_andnot_pd(no_values, not_finite(result));
-    __m256d bad = _mm256_or_pd(not_finite(sum), overflow);
+    // Where there is a value, a sum that is not finite gives such a result too.
+    __m256d bad = _mm256_andnot_pd(no_values, not_finite(result));
     if constexpr (kWeighted) {
-      bad = _mm256_or_pd(bad, not_finite(weight));
+      bad = _mm256_or_pd(bad, _mm256_or_pd(not_finite(sum), not_finite(weight)));
       bad = _mm256_or_pd(bad, _mm256_cmp_pd(lowest, zero, _CMP_LT_OQ));
     }
     result = _mm256_blendv_pd(result, empty, no_values);
-    store(result, results.place);
-    if (_mm256_movemask_pd(bad) == 0)
-      results.keep();
-    else
-      invalid += scalar(events, rule, e, results.stop, out);
+    store(result, out + e);
+    if (_mm256_movemask_pd(bad) != 0) invalid += scalar(events, rule, e, e + kEvents, out);
   }
-  return invalid;
+  return invalid + scalar(events, rule, stop, end, out);
 }
 
 template <class T>

@@ -117,20 +117,17 @@ int64_t maxima(const Segments<typename S::Value>& events, const SegmentRule& rul
   using T = typename S::Value;
   using Vector = typename S::Vector;
   const Vector lowest = S::all(-kInfinity), empty = S::all(static_cast<T>(rule.empty));
+  const int64_t stop = end_of_blocks<S::lanes>(events, begin, end);
   int64_t invalid = 0;
-  for (int64_t e = begin; e < end; e += S::lanes) {
-    const EventBlock<T, S::lanes> block(events, e, end);
-    BlockResults<S::lanes, T> results(out, e, end);
-    if (!block.before_end()) {
-      invalid += S::scalar(events, rule, e, results.stop, out);
-      continue;
-    }
+  for (int64_t e = begin; e < stop; e += S::lanes) {
+    const int64_t* offsets = events.offsets + e;
     Fault<S> fault;
     Vector top[S::lanes];
 #pragma GCC unroll 8
     for (int q = 0; q < S::lanes; ++q) {
-      const T *v = block.values(q), *w = kWeighted ? block.weights(q) : v;
-      int64_t n = block.n(q);
+      const T* v = events.values + offsets[q];
+      const T* w = kWeighted ? events.weights + (offsets[q] - events.weights_from) : v;
+      int64_t n = offsets[q + 1] - offsets[q];
       top[q] = lowest;
       for (; n >= 16; n -= 16, v += 16, w += 16)
         for (int at = 0; at < 16; at += S::lanes)
@@ -141,13 +138,10 @@ int64_t maxima(const Segments<typename S::Value>& events, const SegmentRule& rul
     const Vector largest = S::largest_of_each(top);
     const Vector result =
         S::choose(S::add(largest, S::all(0)), empty, S::equal(largest, lowest));  // -0 + 0 is +0
-    S::store(results.place, result);
-    if (!fault.found())
-      results.keep();
-    else
-      invalid += S::scalar(events, rule, e, results.stop, out);
+    S::store(out + e, result);
+    if (fault.found()) invalid += S::scalar(events, rule, e, e + S::lanes, out);
   }
-  return invalid;
+  return invalid + S::scalar(events, rule, stop, end, out);
 }
 
 // The kLargest largest of what went through each lane, the largest first; duplicates count.
@@ -189,37 +183,38 @@ template <int kLargest, bool kWeighted>
 int64_t top_means_of(const Segments<float>& events, const SegmentRule& rule, int64_t begin, int64_t end,
                      float* out) {
   const __m256d empty = _mm256_set1_pd(rule.empty);
+  const int64_t stop = end_of_blocks<8>(events, begin, end);
   int64_t invalid = 0;
-  for (int64_t e = begin; e < end; e += 8) {
-    const EventBlock<float, 8> block(events, e, end);
+  for (int64_t e = begin; e < stop; e += 8) {
+    const int64_t* offsets = events.offsets + e;
     Fault<F32> fault;
     Largest<kLargest> top;
     int64_t longest = 0;
-    for (int q = 0; q < 8; ++q) longest = block.n(q) > longest ? block.n(q) : longest;
-    BlockResults<8, float> results(out, e, end);
-    bool bad = !block.before_end() || uneven(longest, block.offsets[8] - block.offsets[0]);
+    for (int q = 0; q < 8; ++q) {
+      const int64_t n = offsets[q + 1] - offsets[q];
+      longest = n > longest ? n : longest;
+    }
+    bool bad = uneven(longest, offsets[8] - offsets[0]);
     if (!bad) {
       for (int64_t from = 0; from < longest; from += 8) {
         __m256 row[8], values[8];
         for (int q = 0; q < 8; ++q) {
-          const int64_t n = block.n(q), at = from < n ? from : n, left = n - at < 8 ? n - at : 8;
-          const float* v = block.values(q) + at;
-          const float* w = kWeighted ? block.weights(q) + at : v;
+          const int64_t n = offsets[q + 1] - offsets[q], at = from < n ? from : n;
+          const int64_t left = n - at < 8 ? n - at : 8;
+          const float* v = events.values + offsets[q] + at;
+          const float* w = kWeighted ? events.weights + (offsets[q] + at - events.weights_from) : v;
           row[q] = weighted<F32, kWeighted, false>(v, w, first_lanes(left), fault);
         }
         transpose8(row, values);
         for (const __m256 x : values) top.insert(x);
       }
-      _mm_storeu_ps(results.place, top.means(0, empty));
-      _mm_storeu_ps(results.place + 4, top.means(1, empty));
+      _mm_storeu_ps(out + e, top.means(0, empty));
+      _mm_storeu_ps(out + e + 4, top.means(1, empty));
       bad = fault.found();
     }
-    if (!bad)
-      results.keep();
-    else
-      invalid += reduce_segments_f32_scalar(events, rule, e, results.stop, out);
+    if (bad) invalid += reduce_segments_f32_scalar(events, rule, e, e + 8, out);
   }
-  return invalid;
+  return invalid + reduce_segments_f32_scalar(events, rule, stop, end, out);
 }
 
 // For k from kLargest on.
