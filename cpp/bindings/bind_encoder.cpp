@@ -12,6 +12,7 @@
 #include "evtok/float_environment.hpp"
 #include "evtok/masked_token_network.hpp"
 #include "evtok/token_nll.hpp"
+#include "result_memory.hpp"
 
 #include <pybind11/stl.h>
 
@@ -144,7 +145,7 @@ std::tuple<py::array_t<float>, int64_t, int64_t, bool> run(const Encoder& encode
   require_1d(offsets, "offsets");
   if (offsets.shape(0) < 1) throw py::value_error("offsets: expected shape (n + 1,), got (0,)");
   const int64_t n_rows = x.shape(0), n = offsets.shape(0) - 1;
-  py::array_t<float> out({n_rows, width});
+  py::array_t<float> out = result_array<float>({n_rows, width});
   float* to = out.mutable_data();
   const RaggedRows rows{x.data(), offsets.data(), n};
   RefusedSequences refused;
@@ -188,7 +189,7 @@ py::array_t<float> pass_nll(const MaskedTokenNetwork& network, const In<int32_t>
   require_1d(asked_places, "asked_places");
   const int64_t n_asked = asked_places.shape(0);
   const TokenPasses passes{pass_events.data(), asked_offsets.data(), asked_places.data(), n_passes, hides};
-  py::array_t<float> nll(n_asked);
+  py::array_t<float> nll = result_array<float>({n_asked});
   float* to = nll.mutable_data();
   {
     const py::gil_scoped_release release;  // raw pointers only from here
@@ -205,7 +206,7 @@ py::array_t<float> surprise(const MaskedTokenNetwork& network, const In<int32_t>
   require_1d(is_scored, "is_scored", network.n_tokens());
   const int64_t n_tokens = ids.shape(0);
   const auto* scored = static_cast<const uint8_t*>(py::array(is_scored).data());  // any byte may be True
-  py::array_t<float> out(n_tokens);
+  py::array_t<float> out = result_array<float>({n_tokens});
   float* to = out.mutable_data();
   {
     const py::gil_scoped_release release;  // raw pointers only from here

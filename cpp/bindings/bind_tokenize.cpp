@@ -185,7 +185,7 @@ public:
     }
     const int64_t* starts = out_offsets.data();
     const int64_t n_ids = starts[n_events];
-    Out<T> out = given ? first_values(*given, n_ids) : result_array<T>(n_ids);
+    Out<T> out = given ? first_values(*given, n_ids) : result_array<T>({n_ids});
     T* place = out.mutable_data();
     const bool stream = worth_streaming(n_ids * static_cast<int64_t>(sizeof(T)));
     RowStatistics statistics;

@@ -9,8 +9,8 @@ namespace evtok::bindings {
 /// A new array of `dtype`, C-contiguous and not initialised, for a result that the caller will own.
 pybind11::array result_array(const pybind11::dtype& dtype, const pybind11::array::ShapeContainer& shape);
 
-template <class T> pybind11::array_t<T> result_array(pybind11::ssize_t n) {
-  return pybind11::array_t<T>(result_array(pybind11::dtype::of<T>(), {n}));
+template <class T> pybind11::array_t<T> result_array(const pybind11::array::ShapeContainer& shape) {
+  return pybind11::array_t<T>(result_array(pybind11::dtype::of<T>(), shape));
 }
 
 }  // namespace evtok::bindings
