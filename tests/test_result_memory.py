@@ -9,7 +9,8 @@ import threading
 import numpy as np
 import pytest
 
-from evtok import _arrays, _core, digitize
+from evtok import _arrays, digitize
+from python_process import lines
 
 LARGE = 3 << 20  # int32: 12 MiB
 
@@ -45,9 +46,9 @@ def test_a_much_smaller_or_larger_result_does_not_take_it() -> None:
     both = [_arrays.result(16 << 20, np.uint8) for _ in range(2)]  # as many as are kept
     places = {address(result) for result in both}
     both.clear()
-    smaller, larger = _arrays.result(5 << 20, np.uint8), _arrays.result(17 << 20, np.uint8)
+    smaller, larger = _arrays.result(12 << 20, np.uint8), _arrays.result(17 << 20, np.uint8)
     assert not places & {address(smaller), address(larger)}
-    assert address(_arrays.result(9 << 20, np.uint8)) in places
+    assert address(_arrays.result(15 << 20, np.uint8)) in places
 
 
 @pytest.mark.parametrize("shape", [0, (0, 3), 5, (), (2, 3)])
@@ -58,7 +59,7 @@ def test_small_results_are_plain_arrays(shape: int | tuple[int, ...]) -> None:
 
 
 def test_a_size_that_no_memory_has_is_refused() -> None:
-    for shape in ((2**62, 4), (2**45,)):
+    for shape in ((2**62, 4), (2**45,), (2**61 - 1,), (-1,)):
         with pytest.raises((MemoryError, ValueError)):
             _arrays.result(shape, np.int64)
 
@@ -87,21 +88,30 @@ def test_results_of_threads_do_not_meet() -> None:
     assert not wrong
 
 
-def test_what_is_kept_is_bounded() -> None:
-    results = [_core.result_array((40 << 20,), np.dtype(np.uint8)) for _ in range(6)]
+@pytest.mark.parametrize(("megabytes", "count", "kept"), [(40, 6, 2), (200, 2, 0)])
+def test_what_is_kept_is_bounded(megabytes: int, count: int, kept: int) -> None:
+    """In a process of its own, whose allocator holds no large memory of other tests."""
+    code = f"""
+    from evtok import _arrays, _core
+
+    def resident():
+        return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE") >> 20
+
+    before = resident()
+    results = [_arrays.result({megabytes} << 20, np.uint8) for _ in range({count})]
     for result in results:
         result[::4096] = 1
-    del result, results
-    places = {address(held) for held in [_arrays.result(40 << 20, np.uint8) for _ in range(6)]}
-    assert len(places) == 6
-    with open("/proc/self/statm") as file:
-        before = int(file.read().split()[1])
-    huge = _arrays.result(512 << 20, np.uint8)
-    huge[::4096] = 1
-    del huge
-    with open("/proc/self/statm") as file:
-        after = int(file.read().split()[1])
-    assert (after - before) * os.sysconf("SC_PAGESIZE") < 64 << 20  # 512 MiB were given back to the system
+    alive = resident()
+    del result
+    results.clear()
+    gone = resident()
+    _core.release_result_memory()
+    print(alive - before, gone - before, resident() - before)
+    """
+    alive, gone, released = map(int, lines(code))
+    assert alive == pytest.approx(count * megabytes, abs=16)
+    assert gone == pytest.approx(kept * megabytes, abs=16)
+    assert released == pytest.approx(0, abs=16)
 
 
 def test_it_works_in_a_forked_child_with_blocks_of_its_own() -> None:
@@ -109,9 +119,10 @@ def test_it_works_in_a_forked_child_with_blocks_of_its_own() -> None:
     del first
     pid = os.fork()
     if pid == 0:
-        mine = _arrays.result(LARGE, np.int32)
-        mine[...] = 1
-        os._exit(0)
+        both = [_arrays.result(LARGE, np.int32) for _ in range(2)]
+        for mark, mine in enumerate(both):
+            mine[...] = mark
+        os._exit(0 if all((mine == mark).all() for mark, mine in enumerate(both)) else 1)
     mine = _arrays.result(LARGE, np.int32)
     mine[...] = 2
     assert os.waitpid(pid, 0)[1] == 0

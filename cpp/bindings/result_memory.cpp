@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -29,6 +30,7 @@ struct Block {
   size_t size;
   void* data;
 
+  // n_bytes is at most PTRDIFF_MAX.
   explicit Block(size_t n_bytes)
       : size((n_bytes + kPage - 1) / kPage * kPage), data(std::aligned_alloc(kPage, size)) {
     if (data == nullptr) throw std::bad_alloc();
@@ -55,12 +57,12 @@ void give_back(Block* block) {
   delete block;
 }
 
-// A block that was kept and has n_bytes, but not more than twice as many; or a new one.
+// A block that was kept and has n_bytes, but few more, which its result would hold for nothing; or a new one.
 std::unique_ptr<Block> take(size_t n_bytes) {
   for (std::atomic<Block*>& place : given_back) {
     std::unique_ptr<Block> block(place.exchange(nullptr));
     if (block == nullptr) continue;
-    if (block->size >= n_bytes && block->size / 2 <= n_bytes) return block;
+    if (block->size >= n_bytes && block->size - n_bytes <= kPage + n_bytes / 8) return block;
     give_back(block.release());
   }
   return std::make_unique<Block>(n_bytes);
@@ -71,7 +73,8 @@ std::unique_ptr<Block> take(size_t n_bytes) {
 py::array result_array(const py::dtype& dtype, const py::array::ShapeContainer& shape) {
   size_t n_bytes = static_cast<size_t>(dtype.itemsize());
   for (const py::ssize_t n : *shape)
-    if (__builtin_mul_overflow(n_bytes, static_cast<size_t>(n), &n_bytes)) throw std::bad_alloc();
+    if (n < 0 || __builtin_mul_overflow(n_bytes, static_cast<size_t>(n), &n_bytes) || n_bytes > PTRDIFF_MAX)
+      throw std::bad_alloc();
   if (n_bytes < kLeast) return py::array(dtype, shape);
   std::unique_ptr<Block> block = take(n_bytes);
   void* data = block->data;
@@ -88,6 +91,12 @@ void bind_result_memory(py::module_& m) {
       },
       py::arg("shape"), py::arg("dtype"),
       "An array that is not initialised, for a result; its memory may be that of a result that is gone.");
+  m.def(
+      "release_result_memory",
+      [] {
+        for (std::atomic<Block*>& place : given_back) delete place.exchange(nullptr);
+      },
+      "Give the memory that is kept for results back to the system.");
 }
 
 }  // namespace evtok::bindings

@@ -181,8 +181,9 @@ EVTOK_INSIDE __m512 logarithms(__m512 value) {
   return _mm512_fmadd_ps(_mm512_cvtepi32_ps(bits), _mm512_set1_ps(0x1p-23F), q);
 }
 
-// The codes of 64 values on regular edges (bin_grid.hpp); false where an edge has to decide one of them.
-template <Spacing kSpacing>
+// The codes of 64 values on regular edges (bin_grid.hpp); false where an edge has to decide one of them, or,
+// for kFinite, one may not be finite.
+template <Spacing kSpacing, bool kFinite>
 EVTOK_INSIDE bool place_on_grid(const __m512 (&value)[kVectors], const BinTable<float>& t,
                                 __m512i (&code)[kVectors]) {
   const __m512 scale = _mm512_set1_ps(t.grid.scale), shift = _mm512_set1_ps(t.grid.shift);
@@ -193,7 +194,8 @@ EVTOK_INSIDE bool place_on_grid(const __m512 (&value)[kVectors], const BinTable<
     const __m512 line = kSpacing == Spacing::logarithmic ? logarithms(value[v]) : value[v];
     const __m512i place = _mm512_cvtps_epi32(_mm512_fmadd_ps(line, scale, shift));
     decided &= _mm512_cmpgt_epi32_mask(_mm512_and_si512(place, remainder), undecided);
-    if (kSpacing == Spacing::logarithmic)  // numbers below 0, which are few, are left to the search too
+    if (kFinite &&
+        kSpacing == Spacing::logarithmic)  // numbers below 0, which are few, are left to the search too
       decided &= _mm512_cmple_epu32_mask(_mm512_castps_si512(value[v]), _mm512_set1_epi32(0x7F7FFFFF));
     const __m512i cell = _mm512_srai_epi32(place, kCellBits);
     code[v] = _mm512_min_epi32(_mm512_max_epi32(cell, _mm512_setzero_si512()), most);
@@ -201,7 +203,7 @@ EVTOK_INSIDE bool place_on_grid(const __m512 (&value)[kVectors], const BinTable<
   return decided == static_cast<__mmask16>(-1);
 }
 // Edges in float64 have no grid.
-template <Spacing>
+template <Spacing, bool>
 EVTOK_INSIDE bool place_on_grid(const __m512d (&)[kVectors], const BinTable<double>&, __m512i (&)[kVectors]) {
   return false;
 }
@@ -215,7 +217,7 @@ EVTOK_INSIDE bool search(const typename S::Value* x, int64_t n, const BinTable<t
   const Levels<S, kPassed> levels(t);
   const Rest rest(t, fresh);
   const typename S::Vector lowest = S::all(t.lowest), highest = S::all(t.highest);
-  // On a grid, what is not finite is never decided.
+  // On a grid, what is not finite is never decided then.
   const bool decided_is_valid =
       kSpacing != Spacing::irregular && t.lowest == -__FLT_MAX__ && t.highest == __FLT_MAX__;
   constexpr __mmask16 kAll = static_cast<__mmask16>(-1);
@@ -227,7 +229,8 @@ EVTOK_INSIDE bool search(const typename S::Value* x, int64_t n, const BinTable<t
     typename S::Index code[kVectors];
     typename S::Mask valid[kVectors];
     for (int v = 0; v < kVectors; ++v) value[v] = S::load(x + i + kLanes * v);
-    const bool decided = kSpacing != Spacing::irregular && place_on_grid<kSpacing>(value, t, code);
+    const bool decided =
+        kSpacing != Spacing::irregular && place_on_grid<kSpacing, kMode != Mode::codes>(value, t, code);
     if (kMode != Mode::codes && decided && decided_is_valid) {
       for (int v = 0; v < kVectors; v += kJoined)
         clean &= contribute<kMode, kClamp>(join(code + v, S{}), kAll, rest, accumulator + i + kLanes * v);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -20,12 +21,19 @@ constexpr int64_t kScoresSize = 4096;      // scores of a block of queries, in f
 constexpr int64_t kQueryGroup = 12;        // queries of a block, at least
 constexpr int64_t kSpill = kEncoderLanes;  // columns after a row that whole panels may spill into
 
+#ifdef EVTOK_X86
+// Tried once. Not a static local: its lock could be held in another thread while the process forks.
+bool products_are_fused() {
+  enum : int { unknown, no, yes };
+  static std::atomic<int> answer{unknown};
+  if (answer == unknown) answer = products_are_fused_avx512_bf16() ? yes : no;
+  return answer == yes;
+}
+#endif
+
 EncoderKernels kernels_for(Isa isa) {
 #ifdef EVTOK_X86
-  if (isa >= Isa::avx512_bf16) {
-    static const bool fused = products_are_fused_avx512_bf16();
-    if (fused) return encoder_kernels_avx512_bf16();
-  }
+  if (isa >= Isa::avx512_bf16 && products_are_fused()) return encoder_kernels_avx512_bf16();
   if (isa >= Isa::avx512) return encoder_kernels_avx512();
   if (isa >= Isa::avx2) return encoder_kernels_avx2();
 #else

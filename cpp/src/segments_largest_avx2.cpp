@@ -27,7 +27,6 @@ struct F32 {
   static EVTOK_FORMULA Vector mul(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
   static EVTOK_FORMULA Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
   static EVTOK_FORMULA Vector max(Vector a, Vector b) { return _mm256_max_ps(a, b); }
-  static EVTOK_FORMULA Vector min(Vector a, Vector b) { return _mm256_min_ps(a, b); }
   static EVTOK_FORMULA Vector choose(Vector otherwise, Vector chosen, Vector where) {
     return _mm256_blendv_ps(otherwise, chosen, where);
   }

@@ -409,8 +409,23 @@ void test_passes(Isa isa) {
       }
 }
 
+// From 2^-58 to 2^-52, about what becomes 0. Most of odd terms, which lie `step` after the even ones, are the
+// next bfloat16 above minus these (`sign` -1) or below these (1): products of two such pairs differ by their
+// lowest bits.
+void make_tiny(Floats& numbers, size_t step, int sign, Random& random) {
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const float magnitude = std::ldexp(1.0F + static_cast<float>(random() % 127 + 1) / 128.0F,
+                                       -58 + static_cast<int>(random() % 6));
+    numbers[i] = random() % 2 == 0 ? magnitude : -magnitude;
+    if (i / step % 2 == 0 || random() % 8 == 0) continue;
+    const auto bits = std::bit_cast<uint32_t>(numbers[i - step]);
+    numbers[i] =
+        static_cast<float>(sign) * std::bit_cast<float>(sign < 0 ? bits + 0x10000U : bits - 0x10000U);
+  }
+}
+
 // Pairs of bfloat16 against products of the numbers one by one, of magnitudes down to what becomes 0.
-void test_pairs(const EncoderKernels& kernels) {
+void test_pairs(const EncoderKernels& kernels, bool tiny) {
   Random random(8);
   const EncoderKernels scalar = encoder_kernels_scalar();
   for (const int64_t n_inner : {1, 2, 15, 31, 32, 33, 64, 77})
@@ -419,8 +434,13 @@ void test_pairs(const EncoderKernels& kernels) {
       const int64_t n_pairs = (n_inner + 1) / 2;
       Floats x = draw(n_rows * kStep, 1.0F, random),
              weight = draw(kPanels * n_inner * kEncoderLanes, 1.0F, random);
-      for (Floats* all : {&x, &weight})
-        for (float& number : *all) number = std::ldexp(number, -static_cast<int>(random() % 80));
+      if (tiny) {
+        make_tiny(x, 1, -1, random);
+        make_tiny(weight, kEncoderLanes, 1, random);
+      } else {
+        for (Floats* all : {&x, &weight})
+          for (float& number : *all) number = std::ldexp(number, -static_cast<int>(random() % 80));
+      }
       Floats pairs(x.size(), 7.0F), rounded(x.size()),
           weight_pairs(static_cast<size_t>(kPanels * n_pairs) * 16);
       kernels.pair(x.data(), kStep, n_rows, n_inner, pairs.data());
@@ -442,7 +462,12 @@ void test_pairs(const EncoderKernels& kernels) {
                 std::bit_cast<uint32_t>(weight[static_cast<size_t>((panel * n_inner + j) * 16 + lane)]);
             to = std::bit_cast<float>(j % 2 == 0 ? term : std::bit_cast<uint32_t>(to) | term >> 16);
           }
-      const Floats bias = draw(kColumns, 1.0F, random);
+      Floats bias = draw(kColumns, 1.0F, random);
+      if (tiny)
+        for (float& start : bias)
+          start = random() % 2 == 0
+                      ? 0.0F
+                      : std::ldexp(start < 0 ? -1.25F : 1.5F, -100 + static_cast<int>(random() % 4));
       Floats expected(static_cast<size_t>(n_rows * kColumns)), found = expected;
       MatrixProduct product{
           rounded.data(),  kStep,    weight.data(), n_inner * 16, 16,      bias.data(), 0, nullptr, 0,
@@ -464,7 +489,9 @@ void test_kernels(const EncoderKernels& kernels) {
   test_multiply(kernels);
   test_rows(kernels);
   test_activations(kernels);
-  if (kernels.multiply_pairs != nullptr) test_pairs(kernels);
+  if (kernels.multiply_pairs == nullptr) return;
+  test_pairs(kernels, false);
+  test_pairs(kernels, true);
 }
 
 }  // namespace

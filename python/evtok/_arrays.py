@@ -184,7 +184,8 @@ def result(shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """Return an array that is not initialised, for a result of a public call.
 
     The memory of a large one is that of an earlier result which is gone, where there is one: pages of new memory are
-    cleared by the system first, which takes about as long as a kernel does. Up to 128 MiB are kept so.
+    cleared by the system first, which takes about as long as a kernel does. Up to 128 MiB are kept so. Such an array
+    does not own its data, as NumPy says it: it cannot be resized in place.
     """
     return _core.result_array((shape,) if isinstance(shape, int) else shape, np.dtype(dtype))
 

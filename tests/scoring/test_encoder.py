@@ -60,6 +60,21 @@ def test_the_bits_of_the_definition_at_any_size(
     assert_same_bits(Encoder(layers, **settings)(x, offsets=offsets), expected)
 
 
+@pytest.mark.parametrize("bias_size", [0.0, 1e-30, 1e-31, 1e-40])
+def test_numbers_below_bfloat16s_least_are_zeros(isa: str, bias_size: float) -> None:
+    """Weights about 2**-55 and biases about 2**-100, of which some are left and their products nearly cancel."""
+    layers, x, offsets = layers_of(6, 7, 2), rows(9, 6), np.array([0, 4, 9])
+    for layer in layers:
+        for name, values in layer.items():
+            if "norm" not in name:
+                values *= np.float32(bias_size if name.endswith("bias") else 2.0**-55)
+    settings: dict[str, Any] = {"heads": 2, "activation": "relu", "norm_first": False, "eps": 1e-5}
+    settings["precision"] = "bfloat16"
+    expected = reference_encoder.encoder(x, offsets, layers, **settings)
+    assert_same_bits(Encoder(layers, **settings)(x, offsets=offsets), expected)
+    assert (reference_encoder.bfloat16(np.float32([2**-55, -(2.0**-56), 1e-40])) == [2**-55, 0, 0]).all()
+
+
 @pytest.mark.parametrize(("n_rows", "width"), [(270, 2), (3, 520)], ids=["many keys", "a wide head"])
 def test_the_bits_of_the_definition_for_attention_of_many_terms(isa: str, n_rows: int, width: int) -> None:
     layers, x, offsets = layers_of(width, 2, 1), rows(n_rows, width), np.array([0, n_rows])

@@ -101,17 +101,20 @@ inline simde__m512 evtok_emulated_to_float(simde__m512i a) {
 #define _mm512_cvtepi32_ps(a) evtok_emulated_to_float(a)
 #endif
 
-// Of AVX512-BF16: the term in the upper bits first, each product added in a fused step.
+// Of AVX512-BF16: the term in the upper bits first, each product added in a fused step; subnormal numbers are
+// 0, going in and coming out.
 using __m512bh = simde__m512;
 inline simde__m512 evtok_emulated_dpbf16(simde__m512 sums, simde__m512 a, simde__m512 b) {
   simde__m512_private s = simde__m512_to_private(sums), x = simde__m512_to_private(a),
                       y = simde__m512_to_private(b);
-  const auto term = [](uint32_t pair, bool upper) {
-    return __builtin_bit_cast(float, upper ? pair & 0xFFFF0000U : pair << 16);
+  const auto flushed = [](float value) { return __builtin_fabsf(value) < 0x1p-126F ? value * 0.0F : value; };
+  const auto term = [&](uint32_t pair, bool upper) {
+    return flushed(__builtin_bit_cast(float, upper ? pair & 0xFFFF0000U : pair << 16));
   };
   for (int lane = 0; lane < 16; ++lane)
     for (const bool upper : {true, false})
-      s.f32[lane] = __builtin_fmaf(term(x.u32[lane], upper), term(y.u32[lane], upper), s.f32[lane]);
+      s.f32[lane] =
+          flushed(__builtin_fmaf(term(x.u32[lane], upper), term(y.u32[lane], upper), flushed(s.f32[lane])));
   return simde__m512_from_private(s);
 }
 #undef _mm512_dpbf16_ps

@@ -338,8 +338,9 @@ class CodebookTokenizer(Tokenizer):
         dtype : int32 or uint16
             uint16 needs a vocabulary of at most 65 536 ids and ``on_invalid="raise"``.
         out : array of `dtype`, shape (n,), optional
-            Memory for the ids, contiguous, aligned and writable, with room for all of them; without it each call
-            takes new memory, which the system has to clear first where it is large. The tokens are a view of its
+            Memory for the ids, contiguous, aligned and writable, with room for all of them; without it a call
+            takes memory of its own: where it is large, that of an earlier result that is gone, or else new memory,
+            which the system has to clear first. The tokens are a view of its
             beginning, and change when it is written to again; after an error it may hold anything.
 
         Returns
