@@ -110,6 +110,23 @@ EVTOK_FORMULA typename S::Vector weighted(const typename S::Value* v, const type
   return kAll && !kWeighted ? u : S::choose(S::all(-kInfinity), u, kept);
 }
 
+// Gives NaN to the invalid ones of n_events events from `first` on; returns how many they are. The results of
+// the others stand: no value of one event meets another's.
+template <class T> int64_t mark_invalid(const Segments<T>& events, int64_t first, int64_t n_events, T* out) {
+  int64_t invalid = 0;
+  for (int64_t e = first; e < first + n_events; ++e) {
+    bool wrong = false;
+    for (int64_t i = events.offsets[e]; i < events.offsets[e + 1]; ++i) {
+      const T weight = events.weights == nullptr ? T{1} : events.weights[i - events.weights_from];
+      const T product = events.values[i] * weight;
+      wrong |= !(weight >= 0) || !(product - product == 0);
+    }
+    if (wrong) out[e] = static_cast<T>(__builtin_nan(""));
+    invalid += wrong ? 1 : 0;
+  }
+  return invalid;
+}
+
 template <class S, bool kWeighted>
 int64_t maxima(const Segments<typename S::Value>& events, const SegmentRule& rule, int64_t begin, int64_t end,
                typename S::Value* out) {
@@ -138,7 +155,7 @@ int64_t maxima(const Segments<typename S::Value>& events, const SegmentRule& rul
     const Vector result =
         S::choose(S::add(largest, S::all(0)), empty, S::equal(largest, lowest));  // -0 + 0 is +0
     S::store(out + e, result);
-    if (fault.found()) invalid += S::scalar(events, rule, e, e + S::lanes, out);
+    if (fault.found()) invalid += mark_invalid(events, e, S::lanes, out);
   }
   return invalid + S::scalar(events, rule, stop, end, out);
 }
@@ -193,25 +210,25 @@ int64_t top_means_of(const Segments<float>& events, const SegmentRule& rule, int
       const int64_t n = offsets[q + 1] - offsets[q];
       longest = n > longest ? n : longest;
     }
-    bool bad = uneven(longest, offsets[8] - offsets[0]);
-    if (!bad) {
-      for (int64_t from = 0; from < longest; from += 8) {
-        __m256 row[8], values[8];
-        for (int q = 0; q < 8; ++q) {
-          const int64_t n = offsets[q + 1] - offsets[q], at = from < n ? from : n;
-          const int64_t left = n - at < 8 ? n - at : 8;
-          const float* v = events.values + offsets[q] + at;
-          const float* w = kWeighted ? events.weights + (offsets[q] + at - events.weights_from) : v;
-          row[q] = weighted<F32, kWeighted, false>(v, w, first_lanes(left), fault);
-        }
-        transpose8(row, values);
-        for (const __m256 x : values) top.insert(x);
-      }
-      _mm_storeu_ps(out + e, top.means(0, empty));
-      _mm_storeu_ps(out + e + 4, top.means(1, empty));
-      bad = fault.found();
+    if (uneven(longest, offsets[8] - offsets[0])) {
+      invalid += reduce_segments_f32_scalar(events, rule, e, e + 8, out);
+      continue;
     }
-    if (bad) invalid += reduce_segments_f32_scalar(events, rule, e, e + 8, out);
+    for (int64_t from = 0; from < longest; from += 8) {
+      __m256 row[8], values[8];
+      for (int q = 0; q < 8; ++q) {
+        const int64_t n = offsets[q + 1] - offsets[q], at = from < n ? from : n;
+        const int64_t left = n - at < 8 ? n - at : 8;
+        const float* v = events.values + offsets[q] + at;
+        const float* w = kWeighted ? events.weights + (offsets[q] + at - events.weights_from) : v;
+        row[q] = weighted<F32, kWeighted, false>(v, w, first_lanes(left), fault);
+      }
+      transpose8(row, values);
+      for (const __m256 x : values) top.insert(x);
+    }
+    _mm_storeu_ps(out + e, top.means(0, empty));
+    _mm_storeu_ps(out + e + 4, top.means(1, empty));
+    if (fault.found()) invalid += mark_invalid(events, e, 8, out);
   }
   return invalid + reduce_segments_f32_scalar(events, rule, stop, end, out);
 }
