@@ -26,19 +26,29 @@ constexpr size_t kMost = size_t{64} << 20;  // of a block that is kept
 constexpr size_t kPage = size_t{2} << 20;   // a huge one: clearing it takes less than clearing 512 small ones
 constexpr size_t kKept = 2;                 // blocks
 
+// Memory of its own from the system, to which it goes back as a whole.
 struct Block {
   size_t size;
   void* data;
 
   // n_bytes is at most PTRDIFF_MAX.
-  explicit Block(size_t n_bytes)
-      : size((n_bytes + kPage - 1) / kPage * kPage), data(std::aligned_alloc(kPage, size)) {
-    if (data == nullptr) throw std::bad_alloc();
+  explicit Block(size_t n_bytes) : size((n_bytes + kPage - 1) / kPage * kPage) {
 #if defined(__linux__)
+    data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) throw std::bad_alloc();
     madvise(data, size, MADV_HUGEPAGE);  // a wish; it may be refused
+#else
+    data = std::aligned_alloc(64, size);
+    if (data == nullptr) throw std::bad_alloc();
 #endif
   }
-  ~Block() { std::free(data); }
+  ~Block() {
+#if defined(__linux__)
+    munmap(data, size);
+#else
+    std::free(data);
+#endif
+  }
   Block(const Block&) = delete;
 };
 
