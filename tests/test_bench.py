@@ -50,6 +50,15 @@ def quick(case: Case, rounds: int = 5) -> dict[str, Any]:
 # ---- verified before timed -------------------------------------------------------------------------------------
 
 
+def test_threads_of_the_one_before_have_time_to_go_to_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(harness.time, "sleep", pauses.append)
+    case = make_case(Contestant("peer", doubled, "peer", "1"))
+    measure(case, rounds=3, clock=harness.HostClock(1 << 16, harness.REST_SECONDS))
+    assert pauses == [harness.REST_SECONDS] * 3 * (3 + 1)  # ours twice and the peer, and once before
+    assert harness.REST_SECONDS >= 0.05
+
+
 def test_p57_a_wrong_kernel_is_not_timed() -> None:
     calls = []
 

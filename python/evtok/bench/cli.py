@@ -87,7 +87,11 @@ def _run(chosen: list[str], shape: str | None, settings: Any, rounds: int | None
             row = (
                 case
                 if isinstance(case, dict)
-                else harness.measure(case, rounds=rounds, flush_bytes=machine.flush_bytes())
+                else harness.measure(
+                    case,
+                    rounds=rounds,
+                    clock=harness.HostClock(machine.flush_bytes(), harness.REST_SECONDS),
+                )
             )
             rows.append(_printed(row))
     return document.make(facts, machine.versions(), [before, machine.rates(settings.threads)], rows)
