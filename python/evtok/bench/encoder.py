@@ -272,34 +272,30 @@ class _Bench:
 
 def defined_in_bfloat16(network: Network, x: Array) -> Array:
     """Return what the readable definition makes of sequences x (n, length, d) in bfloat16."""
-    of, end = network.settings, network.encoder()
     n, length, width = x.shape
-    rows = defined_encoder(
-        x.reshape(-1, width),
-        np.arange(n + 1) * length,
-        [network.layer(k) for k in range(of.layers)],
-        heads=of.heads,
-        activation=of.activation,
-        norm_first=of.norm_first,
-        eps=encoder_data.EPSILON,
-        norm=(end["norm.weight"], end["norm.bias"]),
-        precision="bfloat16",
-    )
+    layers, settings = _layers_and_settings(network)
+    offsets = np.arange(n + 1) * length
+    rows = defined_encoder(x.reshape(-1, width), offsets, layers, **settings, precision="bfloat16")
     return rows.reshape(x.shape)
 
 
 def native_encoder(network: Network, precision: Precision = "float32") -> Encoder:
     """Return our encoder of the network's tensors."""
+    layers, settings = _layers_and_settings(network)
+    return Encoder(layers, **settings, precision=precision)
+
+
+def _layers_and_settings(network: Network) -> tuple[list[dict[str, Array]], dict[str, Any]]:
+    """Return what our encoder and its definition are made of, but for the precision."""
     of, end = network.settings, network.encoder()
-    return Encoder(
-        [network.layer(k) for k in range(of.layers)],
-        heads=of.heads,
-        activation=of.activation,
-        norm_first=of.norm_first,
-        eps=encoder_data.EPSILON,
-        norm=(end["norm.weight"], end["norm.bias"]),
-        precision=precision,
-    )
+    settings = {
+        "heads": of.heads,
+        "activation": of.activation,
+        "norm_first": of.norm_first,
+        "eps": encoder_data.EPSILON,
+        "norm": (end["norm.weight"], end["norm.bias"]),
+    }
+    return [network.layer(k) for k in range(of.layers)], settings
 
 
 def _peer(
