@@ -30,14 +30,9 @@ bool sum_types(const uint8_t* codes, int64_t n, const int32_t* contributions, in
       if (!kFresh) sum = _mm256_add_epi32(sum, _mm256_loadu_si256(place));
       _mm256_storeu_si256(place, sum);
     }
-  int32_t rest = 0;
-  for (; i < n; ++i) {
-    const int32_t sum = contributions[codes[i]];
-    rest |= sum;
-    accumulator[i] = kFresh ? sum : accumulator[i] + sum;
-  }
+  const bool left_known = sum_types_left(codes, i, n, contributions, kFresh, accumulator);
   const bool in_table = _mm256_testz_si256(all_codes, _mm256_set1_epi32(-kTableSize));
-  return in_table && _mm256_testz_si256(all_sums, _mm256_set1_epi32(kUnknown)) && (rest & kUnknown) == 0;
+  return in_table && _mm256_testz_si256(all_sums, _mm256_set1_epi32(kUnknown)) && left_known;
 }
 
 template <int kTableSize>

@@ -22,15 +22,10 @@ bool sum_types_avx512(const uint8_t* codes, int64_t n, const int32_t* contributi
       if (!fresh) sum = _mm512_add_epi32(sum, _mm512_loadu_si512(place));
       _mm512_storeu_si512(place, sum);
     }
-  int32_t rest = 0;
-  for (; i < n; ++i) {
-    const int32_t sum = contributions[codes[i]];
-    rest |= sum;
-    accumulator[i] = fresh ? sum : accumulator[i] + sum;
-  }
+  const bool left_known = sum_types_left(codes, i, n, contributions, fresh, accumulator);
   const bool in_table = _mm512_test_epi32_mask(all_codes, _mm512_set1_epi32(-16)) == 0;
   const bool all_known = _mm512_test_epi32_mask(all_sums, _mm512_set1_epi32(kUnknown)) == 0;
-  return in_table && all_known && (rest & kUnknown) == 0;
+  return in_table && all_known && left_known;
 }
 
 }  // namespace evtok

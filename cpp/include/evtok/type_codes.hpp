@@ -22,6 +22,18 @@ EVTOK_FORMULA void accumulate_types(const uint8_t* codes, int64_t n, const int32
 using SumTypes = bool (*)(const uint8_t* codes, int64_t n, const int32_t* contributions, bool fresh,
                           int32_t* accumulator);
 
+/// SumTypes code by code, for what whole vectors leave over: codes begin to n - 1.
+EVTOK_FORMULA bool sum_types_left(const uint8_t* codes, int64_t begin, int64_t n,
+                                  const int32_t* contributions, bool fresh, int32_t* accumulator) {
+  int32_t all = 0;
+  for (int64_t i = begin; i < n; ++i) {
+    const int32_t sum = contributions[codes[i]];
+    all |= sum;
+    accumulator[i] = fresh ? sum : accumulator[i] + sum;
+  }
+  return (all & kUnknown) == 0;
+}
+
 /// The one for a table: the vector kernels know codes up to 15 only.
 SumTypes sum_types_for(Isa isa, const int32_t* contributions);
 
